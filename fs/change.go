@@ -1,0 +1,153 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store"
+)
+
+// Create makes and opens a file.
+func (d *dir) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, fusefs.FileHandle, uint32, syscall.Errno) {
+	p, errno := d.path()
+	if errno != 0 {
+		return nil, nil, 0, errno
+	}
+	f, a, err := d.m.store.Create(join(p, name), int(flags), mode, caller(ctx))
+	if err != nil {
+		return nil, nil, 0, d.m.errno("create "+join(p, name), err)
+	}
+	fillEntry(out, &a)
+	h, fuseFlags := d.m.handle(f, flags)
+	return d.child(ctx, &a), h, fuseFlags, 0
+}
+
+// Mkdir makes a directory.
+func (d *dir) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	return d.entry(ctx, "mkdir", name, out, func(p string) (store.Attr, error) {
+		return d.m.store.Mkdir(p, mode, caller(ctx))
+	})
+}
+
+// Mknod makes a file, pipe, socket or device.
+func (d *dir) Mknod(ctx context.Context, name string, mode, dev uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	return d.entry(ctx, "mknod", name, out, func(p string) (store.Attr, error) {
+		return d.m.store.Mknod(p, mode, dev, caller(ctx))
+	})
+}
+
+// Symlink makes a symbolic link.
+func (d *dir) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	return d.entry(ctx, "symlink", name, out, func(p string) (store.Attr, error) {
+		return d.m.store.Symlink(target, p, caller(ctx))
+	})
+}
+
+// Link gives a file another name.
+func (d *dir) Link(ctx context.Context, target fusefs.InodeEmbedder, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if _, ok := target.(*file); !ok {
+		return nil, syscall.EXDEV // what a view shows
+	}
+	from, ok := d.m.pathOf(target.EmbeddedInode())
+	if !ok {
+		return nil, syscall.ENOENT
+	}
+	return d.entry(ctx, "link", name, out, func(p string) (store.Attr, error) {
+		return d.m.store.Link(from, p, caller(ctx))
+	})
+}
+
+func (d *dir) entry(ctx context.Context, doing, name string, out *fuse.EntryOut, f func(p string) (store.Attr, error)) (*fusefs.Inode, syscall.Errno) {
+	p, errno := d.path()
+	if errno != 0 {
+		return nil, errno
+	}
+	a, err := f(join(p, name))
+	if err != nil {
+		return nil, d.m.errno(doing+" "+join(p, name), err)
+	}
+	fillEntry(out, &a)
+	return d.child(ctx, &a), 0
+}
+
+// Unlink removes a name.
+func (d *dir) Unlink(ctx context.Context, name string) syscall.Errno {
+	p, errno := d.path()
+	if errno != 0 {
+		return errno
+	}
+	return d.removed(p, name, "unlink", d.m.store.Unlink(join(p, name), caller(ctx)))
+}
+
+// Rmdir removes an empty directory.
+func (d *dir) Rmdir(ctx context.Context, name string) syscall.Errno {
+	p, errno := d.path()
+	if errno != 0 {
+		return errno
+	}
+	return d.removed(p, name, "rmdir", d.m.store.Rmdir(join(p, name), caller(ctx)))
+}
+
+// removed turns "no such entry" into EROFS for the name of a view.
+func (d *dir) removed(p, name, doing string, err error) syscall.Errno {
+	errno := d.m.errno(doing+" "+join(p, name), err)
+	if errno == syscall.ENOENT {
+		if _, ok := d.m.store.View(p, name); ok {
+			return syscall.EROFS
+		}
+	}
+	return errno
+}
+
+// Rename moves a name to here or to another live directory.
+func (d *dir) Rename(ctx context.Context, name string, newParent fusefs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+	to, ok := newParent.(*dir)
+	if !ok {
+		return syscall.EROFS
+	}
+	p, errno := d.path()
+	if errno != 0 {
+		return errno
+	}
+	q, errno := to.path()
+	if errno != 0 {
+		return errno
+	}
+	err := d.m.store.Rename(join(p, name), join(q, newName), uint(flags), caller(ctx))
+	return d.removed(p, name, "rename to "+join(q, newName)+" of", err)
+}
+
+// changeOf reads what a SETATTR asks for.
+func changeOf(in *fuse.SetAttrIn) store.Change {
+	var ch store.Change
+	if mode, ok := in.GetMode(); ok {
+		ch.Mode = &mode
+	}
+	if uid, ok := in.GetUID(); ok {
+		ch.UID = &uid
+	}
+	if gid, ok := in.GetGID(); ok {
+		ch.GID = &gid
+	}
+	if size, ok := in.GetSize(); ok {
+		n := int64(size)
+		ch.Size = &n
+	}
+	ch.Atime = timeOf(in.Valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, in.Atime, in.Atimensec)
+	ch.Mtime = timeOf(in.Valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, in.Mtime, in.Mtimensec)
+	return ch
+}
+
+func timeOf(valid, set, now uint32, sec uint64, nsec uint32) *unix.Timespec {
+	switch {
+	case valid&now != 0:
+		return &unix.Timespec{Nsec: unix.UTIME_NOW}
+	case valid&set != 0:
+		return &unix.Timespec{Sec: int64(sec), Nsec: int64(nsec)}
+	}
+	return nil
+}

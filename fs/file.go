@@ -1,0 +1,168 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store"
+)
+
+// file is one inode of the live tree that is not a directory. Two contents of a
+// name are two of these: go-fuse keeps one backing file per node, and a write
+// would land in the committed file otherwise.
+type file struct {
+	fusefs.Inode
+	m *mount
+}
+
+func (n *file) ident() store.Ident {
+	s := n.StableAttr()
+	return store.Ident{Ino: s.Ino, Gen: s.Gen}
+}
+
+// Getattr asks by name; an inode without one is described by a handle.
+func (n *file) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	p, named := n.m.pathOf(n.EmbeddedInode())
+	err := error(syscall.ENOENT)
+	var a store.Attr
+	if named {
+		a, err = n.m.store.Attr(p, n.ident())
+	}
+	if err != nil {
+		h, ok := fh.(*handle)
+		if !ok {
+			return n.m.errno("stat "+p, err)
+		}
+		if a, err = h.f.Stat(); err != nil {
+			return n.m.errno("stat an open file", err)
+		}
+		a.Volatile = true
+	}
+	fillAttr(out, &a)
+	return 0
+}
+
+// Setattr changes owner, mode, times or size.
+func (n *file) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	p, named := n.m.pathOf(n.EmbeddedInode())
+	h, _ := fh.(*handle)
+	var f *store.File
+	if h != nil {
+		f = h.f
+	} else if !named {
+		return syscall.ENOENT
+	}
+	a, err := n.m.store.SetAttr(p, n.ident(), f, changeOf(in), caller(ctx))
+	if err != nil {
+		return n.m.errno("change "+p, err)
+	}
+	a.Volatile = a.Volatile || f != nil
+	fillAttr(out, &a)
+	return 0
+}
+
+// Open opens the inode. For writing below a checkpoint the store answers ESTALE
+// once: the kernel looks the name up again and comes back with the draft's node.
+func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	p, named := n.m.pathOf(n.EmbeddedInode())
+	if !named {
+		return nil, 0, syscall.ESTALE
+	}
+	f, err := n.m.store.OpenFile(p, n.ident(), int(flags), caller(ctx))
+	if err != nil {
+		return nil, 0, n.m.errno("open "+p, err)
+	}
+	h, fuseFlags := n.m.handle(f, flags)
+	return h, fuseFlags, 0
+}
+
+// Readlink reads a symbolic link.
+func (n *file) Readlink(context.Context) ([]byte, syscall.Errno) {
+	p, named := n.m.pathOf(n.EmbeddedInode())
+	if !named {
+		return nil, syscall.ENOENT
+	}
+	target, err := n.m.store.Readlink(p)
+	return []byte(target), n.m.errno("readlink "+p, err)
+}
+
+// handle is an open file. Its data goes past the daemon where the kernel can do
+// that; otherwise in large requests.
+type handle struct {
+	m  *mount
+	f  *store.File
+	fd int
+}
+
+// handle wraps an open file of the store, and says how the kernel may cache it.
+func (m *mount) handle(f *store.File, flags uint32) (*handle, uint32) {
+	h := &handle{m: m, f: f, fd: int(f.Fd())}
+	switch {
+	case m.passthrough.Load():
+		return h, 0
+	case flags&unix.O_ACCMODE == unix.O_WRONLY:
+		// The fastest way to write without passthrough; never for readers, who
+		// may want to map the file.
+		return h, fuse.FOPEN_DIRECT_IO
+	case f.Immutable:
+		return h, fuse.FOPEN_KEEP_CACHE
+	}
+	return h, 0
+}
+
+// PassthroughFd implements fusefs.FilePassthroughFder.
+func (h *handle) PassthroughFd() (int, bool) { return h.fd, h.m.passthrough.Load() }
+
+// Read hands the kernel the descriptor to splice from.
+func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	return fuse.ReadResultFd(uintptr(h.fd), off, len(dest)), 0
+}
+
+// Write writes where the kernel says; an error reaches the writer as it is.
+func (h *handle) Write(_ context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	n, err := unix.Pwrite(h.fd, data, off)
+	if err != nil {
+		h.f.Poison(err)
+		return 0, h.m.errno("write "+h.f.Name(), err)
+	}
+	return uint32(n), 0
+}
+
+// Flush is one close(2) of one of the descriptors of the handle. The request's
+// context is not passed on: a signal says nothing about the file.
+func (h *handle) Flush(ctx context.Context) syscall.Errno {
+	return h.m.errno("close "+h.f.Name(), h.f.Flush(caller(ctx).TID))
+}
+
+// Release is the end of the last one.
+func (h *handle) Release(context.Context) syscall.Errno {
+	h.f.Release()
+	return 0
+}
+
+// Fsync makes the data durable where it lies now.
+func (h *handle) Fsync(context.Context, uint32) syscall.Errno {
+	return h.m.errno("fsync", h.f.Sync())
+}
+
+// Allocate is fallocate(2).
+func (h *handle) Allocate(_ context.Context, off, size uint64, mode uint32) syscall.Errno {
+	err := unix.Fallocate(h.fd, mode, int64(off), int64(size))
+	if err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EIO {
+		h.f.Poison(err)
+	}
+	return h.m.errno("allocate", err)
+}
+
+// Lseek finds data and holes.
+func (h *handle) Lseek(_ context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
+	n, err := unix.Seek(h.fd, int64(off), int(whence))
+	if err != nil {
+		return 0, h.m.errno("seek", err)
+	}
+	return uint64(n), 0
+}

@@ -1,0 +1,180 @@
+// Package fs shows a store as a FUSE file system. It translates and decides
+// nothing: every node asks the store by name on every request and carries no
+// role of its own. It is the only importer of go-fuse.
+//
+// Three kinds of nodes: live directories and files, whose names may mean
+// something new at any time; views, which are bound to one committed version
+// and never change; and the control files below .ckptfs.
+package fs
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store"
+	"ckptfs/fs/store/disk"
+	"ckptfs/policy"
+)
+
+// MountOptions say what to mount and how.
+type MountOptions struct {
+	Dir        string // the backing directory, absolute
+	Mountpoint string // absolute; may be Dir itself
+	Config     policy.Config
+	AllowOther bool
+	ReadOnly   bool
+	Debug      bool     // log every FUSE request
+	Options    []string // further options for the kernel, as after -o
+	Log        *slog.Logger
+}
+
+// Server is a running mount.
+type Server struct {
+	fuse  *fuse.Server
+	mount *mount
+}
+
+// mount is what all nodes of one mount share.
+type mount struct {
+	store       *store.Store
+	opts        MountOptions
+	log         *slog.Logger
+	passthrough atomic.Bool // the kernel reads and writes backing files itself
+	notifier    *notifier
+	root        *dir
+	panics      atomic.Int64
+}
+
+// maxWrite is the largest request: what reaches the daemon without passthrough
+// comes in pieces of this size.
+const maxWrite = 1 << 20
+
+// Mount opens the store in backing (lock, recovery), mounts it, and returns once
+// it can be used. It takes over backing and sets the umask of the process to 0:
+// the kernel has applied the callers' already.
+func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	m := &mount{opts: opts, log: opts.Log, notifier: newNotifier()}
+	open := store.Open
+	if opts.ReadOnly {
+		open = store.Look
+	}
+	// Before anything is made: the store's files too get the modes that are asked for.
+	unix.Umask(0)
+	st, err := open(backing, store.Options{
+		Config: opts.Config, Mountpoint: opts.Mountpoint, Notify: m.notifier, Log: opts.Log,
+	})
+	if err != nil {
+		backing.Close()
+		return nil, err
+	}
+	m.store = st
+	m.root = &dir{m: m}
+	server, err := m.start(backing)
+	if err != nil {
+		m.notifier.close()
+		st.Close()
+		return nil, fmt.Errorf("mount %s: %w", opts.Mountpoint, err)
+	}
+	m.passthrough.Store(m.probePassthrough(server, backing))
+	return &Server{server, m}, nil
+}
+
+func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
+	o := &fusefs.Options{NullPermissions: true, Logger: slog.NewLogLogger(m.log.Handler(), slog.LevelWarn)}
+	// EntryTimeout, AttrTimeout and NegativeTimeout stay nil: every reply sets its
+	// own, and go-fuse would replace a 0 by the default.
+	o.FsName = strings.ReplaceAll(m.opts.Dir, ",", "_")
+	o.Name = "ckptfs"
+	o.AllowOther = m.opts.AllowOther
+	o.MaxWrite = maxWrite
+	o.MaxBackground = 64
+	o.MaxStackDepth = 2 // overlayfs, as in a container, can be the backing
+	o.DirectMount = true
+	o.ExtraCapabilities = fuse.CAP_ATOMIC_O_TRUNC // the content is chosen at OPEN
+	o.Options = append([]string{"default_permissions"}, m.opts.Options...)
+	if m.opts.ReadOnly {
+		o.Options = append(o.Options, "ro")
+	}
+	o.Debug = m.opts.Debug
+	o.MountOptions.Logger = log.New(slog.NewLogLogger(m.log.Handler(), slog.LevelDebug).Writer(), "", 0)
+	o.PanicHandler = m.panicked
+	if st, err := disk.Fstat(backing.Fd()); err == nil && st.Ino > 1 {
+		o.RootStableAttr = &fusefs.StableAttr{Ino: st.Ino}
+	}
+	server, err := fuse.NewServer(fusefs.NewNodeFS(m.root, o), m.opts.Mountpoint, &o.MountOptions)
+	if err != nil {
+		return nil, err
+	}
+	go server.Serve()
+	if err := server.WaitMount(); err != nil {
+		return nil, err
+	}
+	m.notifier.start(m.root.EmbeddedInode())
+	return server, nil
+}
+
+// probePassthrough registers one backing file, as every open will. go-fuse turns
+// passthrough off for the whole mount, without a word, when the first one fails.
+func (m *mount) probePassthrough(server *fuse.Server, backing *disk.Root) bool {
+	if server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
+		m.log.Info("no passthrough: the kernel does not grant it; data goes through the daemon")
+		return false
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", backing.Fd()), unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		f, err := backing.Open("probe", store.Private+"/lock", unix.O_RDONLY, 0)
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		fd, _ = unix.Dup(int(f.Fd()))
+	}
+	defer unix.Close(fd)
+	id, errno := server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(fd)})
+	if errno != 0 {
+		m.log.Info("no passthrough: data goes through the daemon", "err", errno)
+		return false
+	}
+	server.UnregisterBackingFd(id)
+	return true
+}
+
+// panicked keeps one bad request from taking the mount down.
+func (m *mount) panicked(v any) fuse.Status {
+	m.panics.Add(1)
+	m.log.Error("panic in a request; it was answered with EIO", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	return fuse.EIO
+}
+
+// Wait returns when the file system was unmounted.
+func (s *Server) Wait() { s.fuse.Wait() }
+
+// Unmount takes the mount down; it fails while somebody uses it.
+func (s *Server) Unmount() error { return s.fuse.Unmount() }
+
+// Settle commits what is complete; see store.Settle.
+func (s *Server) Settle(ctx context.Context, progress func(left int)) map[string][]string {
+	return s.mount.store.Settle(ctx, progress)
+}
+
+// Passthrough reports whether data goes past the daemon.
+func (s *Server) Passthrough() bool { return s.mount.passthrough.Load() }
+
+// Close ends the store after the unmount: open saves are parked for the next
+// mount, and the lock is given back.
+func (s *Server) Close() error {
+	s.mount.notifier.close()
+	return s.mount.store.Close()
+}

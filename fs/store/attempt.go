@@ -1,0 +1,90 @@
+package store
+
+import (
+	"path"
+	"slices"
+
+	"ckptfs/fs/store/proc"
+)
+
+// An attempt is one go of the trainer at a whole checkpoint. Core files of two
+// attempts are never mixed: a new one begins when a core file that this save
+// has published is changed again after another core file was published, or
+// when the first change comes from a new process after one that changed the
+// save has died badly.
+
+// core notes that a core file was published. Needs rec.mu.
+func (s *Store) core(sv *save, rel string) {
+	if l := sv.rec.run.layout; l != nil && l.Core(rel) {
+		sv.order = append(sv.order, rel)
+	}
+}
+
+// beginsAttempt reports whether a change of rel by a process begins a new
+// attempt. Needs rec.mu.
+func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
+	if len(sv.order) == 0 && sv.failed == "" {
+		return false
+	}
+	if _, known := sv.writers[tgid]; !known && tgid != 0 {
+		for _, w := range sv.writers {
+			if w.End().Fate == proc.Died {
+				return true
+			}
+		}
+	}
+	i := slices.Index(sv.order, rel)
+	return i >= 0 && slices.ContainsFunc(sv.order[i:], func(other string) bool { return other != rel })
+}
+
+// newAttempt ends the attempt of a save. If the save is complete as it stands,
+// it is sealed and commits, and the new attempt gets a clone of its own; else
+// all core files count as not rewritten. Needs rec.mu.
+func (s *Store) newAttempt(sv *save) (*save, error) {
+	rec := sv.rec
+	if !s.hasWriters(rec) {
+		v := s.inspectSave(rec, sv)
+		if v.whole() && s.coreRewritten(sv) && s.unwritable(sv, v.tree) == "" {
+			s.seal(sv, v)
+			return s.openSave(rec)
+		}
+	}
+	sv.attempts++
+	sv.order = nil
+	sv.failed = ""
+	for tgid, w := range sv.writers {
+		if w.End().Fate == proc.Died {
+			w.Close()
+			delete(sv.writers, tgid)
+		}
+	}
+	return sv, nil
+}
+
+// hasWriters reports whether a file of the record has an open writer.
+func (s *Store) hasWriters(rec *record) bool {
+	for _, d := range rec.drafts {
+		if len(d.handles) > 0 || !d.visible {
+			return true
+		}
+	}
+	return false
+}
+
+// coreRewritten reports whether every group of core files has a member that
+// this attempt wrote. Needs rec.mu.
+func (s *Store) coreRewritten(sv *save) bool {
+	for _, group := range sv.rec.run.layout.CoreGroups() {
+		if !slices.ContainsFunc(sv.order, func(rel string) bool { return matchesAny(group, rel) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func matchesAny(patterns []string, rel string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, err := path.Match(p, rel)
+		return err == nil && ok
+	})
+}

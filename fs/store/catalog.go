@@ -1,0 +1,244 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/layout"
+)
+
+// buildCatalog finds every run and checkpoint on the disk, and matches them with
+// the manifests that were written about them. What has no manifest, or no
+// longer looks like it, is judged by its files (adoption).
+func (s *Store) buildCatalog() error {
+	manifests := s.loadManifests()
+	s.checkpointRun("")
+	root, err := s.disk.Stat("")
+	if err != nil {
+		return err
+	}
+	if err := s.scan("", root.Dev, manifests); err != nil {
+		return err
+	}
+	if err := s.loadHistory(manifests); err != nil {
+		return err
+	}
+	if err := s.loadTrash(manifests); err != nil {
+		return err
+	}
+	return s.loadQuarantine()
+}
+
+// checkpointRun makes sure that there is a run at dir.
+func (s *Store) checkpointRun(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runs[dir] == nil {
+		s.runs[dir] = &run{path: dir, records: map[string]*record{}}
+	}
+}
+
+// loadManifests reads all manifests; one that cannot be read says nothing.
+func (s *Store) loadManifests() map[string]*Manifest {
+	out := map[string]*Manifest{}
+	list, err := s.disk.ReadDir(manifestDir)
+	if err != nil {
+		return out
+	}
+	for _, e := range list {
+		id, ok := strings.CutSuffix(e.Name, ".json")
+		if !ok {
+			continue
+		}
+		m, err := s.readManifest(id)
+		if err != nil {
+			s.log.Warn("a manifest is not readable; the checkpoint is verified instead", "err", err)
+			continue
+		}
+		out[id] = m
+	}
+	return out
+}
+
+// scan looks for checkpoints in dir and below. A mountpoint and a symbolic link
+// are foreign: what lies behind them is not ours.
+func (s *Store) scan(dir string, dev uint64, manifests map[string]*Manifest) error {
+	list, err := s.disk.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b disk.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	for _, e := range list {
+		p := path.Join(dir, e.Name)
+		if p == Private {
+			continue
+		}
+		st, err := s.disk.Stat(p)
+		if err != nil || !st.IsDir() || st.Dev != dev {
+			continue
+		}
+		if rec := s.checkpoint(dir, e.Name); rec != nil {
+			s.adopt(rec, &st, manifests)
+			continue
+		}
+		if s.ignored(dir, e.Name) {
+			continue
+		}
+		if err := s.scan(p, dev, manifests); err != nil {
+			s.log.Warn("cannot look into a directory; checkpoints in it are not known", "dir", p, "err", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) ignored(dir, name string) bool {
+	r := s.runAt(dir)
+	return r != nil && r.layout != nil && r.layout.Ignored(name)
+}
+
+// adopt enters what lies under a natural name: the version that a manifest
+// describes, or what a look at the files makes of it.
+func (s *Store) adopt(rec *record, st *disk.Stat, manifests map[string]*Manifest) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	v := s.known(rec, st, manifests)
+	why := ""
+	if v == nil {
+		v, why = s.verify(rec, st)
+	}
+	s.change(rec, func() {
+		rec.natural, rec.invalid = true, why
+		if v != nil {
+			rec.committed = v
+		}
+	})
+	if v == nil {
+		s.event("invalid", rec.path(), why)
+	}
+}
+
+// known finds the manifest of a directory by its inode, and believes it as long
+// as every file is the inode, size and time that it says.
+func (s *Store) known(rec *record, st *disk.Stat, manifests map[string]*Manifest) *Version {
+	for _, m := range manifests {
+		if m.DirIno != st.Ino {
+			continue
+		}
+		if err := s.matches(rec.path(), m); err != nil {
+			s.log.Warn("changed outside: the checkpoint is verified again", "checkpoint", rec.path(), "what", err)
+			continue
+		}
+		v := &Version{Manifest: *m, rec: rec, path: rec.path()}
+		if m.Run == rec.run.path && m.Name != rec.name && rec.match.Kind == layout.Backup && rec.match.Of == m.Name {
+			return v // renamed aside; heal decides
+		}
+		v.Run, v.Name, v.Kind = rec.run.path, rec.name, rec.match.Kind
+		return v
+	}
+	return nil
+}
+
+// matches compares a directory with its manifest by inode, size and time.
+func (s *Store) matches(dir string, m *Manifest) error {
+	tree, err := s.walk(dir)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]*ManifestFile, len(m.Files))
+	for i := range m.Files {
+		known[m.Files[i].Path] = &m.Files[i]
+	}
+	files := 0
+	for _, e := range tree {
+		if !e.st.IsRegular() {
+			continue
+		}
+		files++
+		f := known[e.rel]
+		if f == nil {
+			return fmt.Errorf("%s is new", e.rel)
+		}
+		if f.Ino != e.st.Ino || f.Size != e.st.Size || f.MtimeNS != e.st.Mtime.Nano() {
+			return fmt.Errorf("%s is another one", e.rel)
+		}
+	}
+	if files != len(known) {
+		return fmt.Errorf("%d of %d files are left", files, len(known))
+	}
+	return nil
+}
+
+// verify judges a directory by its files. The version that it makes of a valid
+// one has no hashes yet.
+func (s *Store) verify(rec *record, st *disk.Stat) (*Version, string) {
+	report, err := rec.run.layout.Inspect(s.disk.Sub(rec.path()), rec.match)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if !report.Valid() {
+		words := make([]string, 0, len(report.Missing)+len(report.Problems))
+		for _, m := range report.Missing {
+			words = append(words, m+" is missing")
+		}
+		return nil, joinWords(append(words, report.Problems...))
+	}
+	m := Manifest{
+		Format: manifestFormat, ID: s.newID(), Run: rec.run.path, Name: rec.name,
+		Layout: rec.run.layout.Name, Kind: rec.match.Kind, Progress: report.Progress,
+		Metrics: report.Metrics, Adopted: true, DirIno: st.Ino,
+	}
+	newest := st.Mtime.Nano()
+	for _, f := range report.Files {
+		fst, err := s.disk.Stat(path.Join(rec.path(), f.Path))
+		if err != nil {
+			return nil, err.Error()
+		}
+		newest = max(newest, fst.Mtime.Nano())
+		m.Size += f.Size
+		m.Files = append(m.Files, ManifestFile{
+			Path: f.Path, Size: fst.Size, MtimeNS: fst.Mtime.Nano(), Ino: fst.Ino, Format: f.Format,
+		})
+	}
+	m.CommittedAt = time.Unix(0, newest)
+	if !s.readOnly {
+		s.report("write the manifest of an adopted checkpoint", s.writeManifest("adopt", &m))
+	}
+	return &Version{Manifest: m, rec: rec, path: rec.path()}, ""
+}
+
+// loadHistory enters the earlier versions, newest first. One without a manifest
+// has no name any more; it is left where it is and shown by nothing.
+func (s *Store) loadHistory(manifests map[string]*Manifest) error {
+	list, err := s.disk.ReadDir(historyDir)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		m := manifests[e.Name]
+		if m == nil {
+			s.log.Warn("an earlier version has no manifest: its name is not known", "version", e.Name)
+			continue
+		}
+		rec := s.checkpoint(m.Run, m.Name)
+		if rec == nil {
+			continue
+		}
+		v := &Version{Manifest: *m, rec: rec, path: path.Join(historyDir, e.Name)}
+		v.left.Store(s.clock.Now().UnixNano())
+		rec.mu.Lock()
+		s.change(rec, func() {
+			rec.history = append(rec.history, v)
+			slices.SortFunc(rec.history, func(a, b *Version) int { return b.CommittedAt.Compare(a.CommittedAt) })
+		})
+		rec.mu.Unlock()
+	}
+	return nil
+}

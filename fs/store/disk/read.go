@@ -1,0 +1,133 @@
+package disk
+
+import (
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open implements Disk.
+func (r *Root) Open(op Op, p string, flags int, mode uint32) (*os.File, error) {
+	fd, err := r.openat(p, flags, mode)
+	if err != nil {
+		return nil, wrap(op, "open", p, err)
+	}
+	return os.NewFile(uintptr(fd), p), nil
+}
+
+// Stat implements Disk.
+func (r *Root) Stat(p string) (Stat, error) {
+	var st Stat
+	err := r.at(p, func(dir int, base string) error {
+		var err error
+		st, err = statx(dir, base, unix.AT_SYMLINK_NOFOLLOW)
+		return err
+	})
+	return st, wrap("", "stat", p, err)
+}
+
+// Fstat describes an open file.
+func Fstat(fd int) (Stat, error) { return statx(fd, "", unix.AT_EMPTY_PATH) }
+
+func statx(dir int, base string, flags int) (Stat, error) {
+	var x unix.Statx_t
+	err := again(func() error {
+		return unix.Statx(dir, base, flags|unix.AT_STATX_SYNC_AS_STAT, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &x)
+	})
+	if err != nil {
+		return Stat{}, err
+	}
+	st := Stat{
+		Mode: uint32(x.Mode), Nlink: x.Nlink, UID: x.Uid, GID: x.Gid,
+		Rdev: unix.Mkdev(x.Rdev_major, x.Rdev_minor), Dev: unix.Mkdev(x.Dev_major, x.Dev_minor),
+		Ino: x.Ino, Size: int64(x.Size), Blocks: x.Blocks, Blksize: x.Blksize,
+		Atime: timespec(x.Atime), Mtime: timespec(x.Mtime), Ctime: timespec(x.Ctime),
+	}
+	if x.Mask&unix.STATX_BTIME != 0 {
+		st.BirthNS = x.Btime.Sec*1e9 + int64(x.Btime.Nsec)
+	}
+	return st, nil
+}
+
+func timespec(t unix.StatxTimestamp) unix.Timespec {
+	return unix.Timespec{Sec: t.Sec, Nsec: int64(t.Nsec)}
+}
+
+// ReadDir implements Disk.
+func (r *Root) ReadDir(p string) ([]Entry, error) {
+	f, err := r.Open("", p, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	list, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, wrap("", "list", p, err)
+	}
+	out := make([]Entry, 0, len(list))
+	for _, e := range list {
+		out = append(out, Entry{Name: e.Name(), Type: typeBits(e.Type())})
+	}
+	return out, nil
+}
+
+func typeBits(m fs.FileMode) uint32 {
+	switch {
+	case m.IsRegular():
+		return unix.S_IFREG
+	case m.IsDir():
+		return unix.S_IFDIR
+	case m&fs.ModeSymlink != 0:
+		return unix.S_IFLNK
+	case m&fs.ModeNamedPipe != 0:
+		return unix.S_IFIFO
+	case m&fs.ModeSocket != 0:
+		return unix.S_IFSOCK
+	case m&fs.ModeCharDevice != 0:
+		return unix.S_IFCHR
+	case m&fs.ModeDevice != 0:
+		return unix.S_IFBLK
+	}
+	return 0
+}
+
+// Readlink implements Disk.
+func (r *Root) Readlink(p string) (string, error) {
+	buf := make([]byte, 4096)
+	n := 0
+	err := r.at(p, func(dir int, base string) error {
+		var err error
+		n, err = unix.Readlinkat(dir, base, buf)
+		return err
+	})
+	return string(buf[:max(n, 0)]), wrap("", "readlink", p, err)
+}
+
+// Statfs implements Disk.
+func (r *Root) Statfs() (unix.Statfs_t, error) {
+	var st unix.Statfs_t
+	err := again(func() error { return unix.Fstatfs(r.Fd(), &st) })
+	return st, wrap("", "statfs", "", err)
+}
+
+// Sub implements Disk. Files opened from it are *os.File.
+func (r *Root) Sub(p string) fs.FS { return subtree{r, p} }
+
+type subtree struct {
+	root *Root
+	base string
+}
+
+// Open implements fs.FS.
+func (s subtree) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	f, err := s.root.Open("", path.Join(s.base, name), unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}

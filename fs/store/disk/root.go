@@ -1,0 +1,152 @@
+package disk
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Root is the real Disk: a directory held open by descriptor.
+type Root struct {
+	dir     *os.File
+	noOpen2 atomic.Bool // the kernel or a seccomp filter has no openat2
+}
+
+// OpenRoot opens the directory at name as a Root. It does so before anything is
+// mounted over name, and reaches it by descriptor ever after.
+func OpenRoot(name string) (*Root, error) {
+	dir, err := os.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Root{dir: dir}, nil
+}
+
+// Close gives the descriptor back.
+func (r *Root) Close() error { return r.dir.Close() }
+
+// Fd is the descriptor of the directory itself.
+func (r *Root) Fd() int { return int(r.dir.Fd()) }
+
+// longest is how much of a path goes into one system call; PATH_MAX is 4096.
+const longest = 3800
+
+// openat opens path beneath the root without following a symbolic link anywhere.
+func (r *Root) openat(p string, flags int, mode uint32) (int, error) {
+	at, owned := r.Fd(), false
+	for len(p) > longest {
+		cut := strings.LastIndexByte(p[:longest], '/')
+		if cut <= 0 {
+			return -1, unix.ENAMETOOLONG
+		}
+		next, err := r.step(at, p[:cut], unix.O_PATH|unix.O_DIRECTORY, 0)
+		if owned {
+			unix.Close(at)
+		}
+		if err != nil {
+			return -1, err
+		}
+		at, owned, p = next, true, p[cut+1:]
+	}
+	fd, err := r.step(at, p, flags, mode)
+	if owned {
+		unix.Close(at)
+	}
+	return fd, err
+}
+
+func (r *Root) step(at int, p string, flags int, mode uint32) (int, error) {
+	if p == "" {
+		p = "."
+	}
+	if !r.noOpen2.Load() {
+		how := unix.OpenHow{
+			Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+		}
+		if flags&(unix.O_CREAT|unix.O_TMPFILE) != 0 {
+			how.Mode = uint64(mode & 0o7777)
+		}
+		for {
+			fd, err := unix.Openat2(at, p, &how)
+			switch err {
+			case unix.EINTR, unix.EAGAIN: // EAGAIN: a rename elsewhere raced with the walk
+				continue
+			case unix.ENOSYS:
+				r.noOpen2.Store(true)
+			default:
+				return fd, err
+			}
+			break
+		}
+	}
+	return walk(at, p, flags, mode)
+}
+
+// walk does by hand what openat2 does: one component at a time, no links.
+func walk(at int, p string, flags int, mode uint32) (int, error) {
+	cur, owned := at, false
+	parts := strings.Split(p, "/")
+	for i, part := range parts {
+		if part == ".." {
+			return -1, unix.EXDEV
+		}
+		f, m := unix.O_PATH|unix.O_DIRECTORY, uint32(0)
+		if i == len(parts)-1 {
+			f, m = flags, mode
+		}
+		fd, err := unix.Openat(cur, part, f|unix.O_CLOEXEC|unix.O_NOFOLLOW, m)
+		if owned {
+			unix.Close(cur)
+		}
+		if err != nil {
+			return -1, err
+		}
+		cur, owned = fd, true
+	}
+	return cur, nil
+}
+
+// at calls f with the directory that holds path and the last component.
+func (r *Root) at(p string, f func(dirfd int, base string) error) error {
+	dir, base := path.Split(p)
+	if dir == "" {
+		if base == "" {
+			base = "."
+		}
+		return f(r.Fd(), base)
+	}
+	fd, err := r.openat(strings.TrimSuffix(dir, "/"), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return f(fd, base)
+}
+
+// wrap says what was being done to which path; errors.Is still sees the errno.
+func wrap(op Op, verb, p string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if p == "" {
+		p = "."
+	}
+	if op == "" {
+		return fmt.Errorf("%s %s: %w", verb, p, err)
+	}
+	return fmt.Errorf("%s: %s %s: %w", op, verb, p, err)
+}
+
+// again repeats a call that a signal interrupted.
+func again(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/fs/store/proc"
+)
+
+// draft is the one unpublished inode of a name in a save. Whoever opens the
+// name for writing joins it. Its fields are guarded by the record's mu.
+//
+//	made ──► (last writer closed it) visible ──(RELEASE)──► final
+//	  └──────────────(killed, or not proven whole)────────► held back
+type draft struct {
+	save  *save
+	rel   string
+	n     int   // names the file in the save's directory of drafts
+	ident Ident // of the new inode
+	ready chan struct{}
+	err   error // why it could not be made; set before ready is closed
+
+	openers  map[uint32]bool // processes that find it by name
+	handles  map[*File]struct{}
+	visible  bool   // under its name; what that held is kept in the drafts directory
+	replaced bool   // there is such a kept file
+	gone     bool   // its name was removed or taken by a rename: nothing to publish
+	veto     string // why it must be held back
+	exitZero bool   // closed by an exit with 0: the format has to prove it whole
+}
+
+// slot is where the draft lies before it is visible, and what it replaced after.
+func (d *draft) slot() string { return path.Join(d.save.drafts(), strconv.Itoa(d.n)) }
+
+// path is where its inode lies now.
+func (d *draft) path() string {
+	if d.visible {
+		return path.Join(d.save.tree(), d.rel)
+	}
+	return d.slot()
+}
+
+// await returns once the inode is there. Called without locks.
+func (d *draft) await() error {
+	<-d.ready
+	return d.err
+}
+
+// newDraft enters a draft for rel that is not ready yet. Needs rec.mu.
+func (s *Store) newDraft(sv *save, rel string) *draft {
+	sv.changes++
+	d := &draft{
+		save: sv, rel: rel, n: sv.changes, ready: make(chan struct{}),
+		openers: map[uint32]bool{}, handles: map[*File]struct{}{},
+	}
+	sv.rec.drafts[rel] = d
+	return d
+}
+
+// prepared ends the making of a draft. Needs rec.mu.
+func (s *Store) prepared(d *draft, st *disk.Stat, err error) {
+	if err != nil {
+		d.err = err
+		d.gone = true
+		if d.save.rec.drafts[d.rel] == d {
+			delete(d.save.rec.drafts, d.rel)
+		}
+	} else {
+		d.ident = s.identities.of(st)
+	}
+	close(d.ready)
+}
+
+// publish puts a draft under its name, in one step, and keeps what the name
+// held until the draft is final. Needs rec.mu.
+func (s *Store) publish(d *draft) error {
+	if d.visible || d.gone {
+		return nil
+	}
+	target := path.Join(d.save.tree(), d.rel)
+	st, err := s.disk.Stat(target)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		err = s.disk.Rename("draft:publish", d.slot(), target, 0)
+	case err == nil && st.IsDir():
+		err = fmt.Errorf("publish %s: %w", target, unix.EISDIR)
+	case err == nil && s.exchange:
+		d.replaced = true
+		err = s.disk.Rename("draft:publish", d.slot(), target, unix.RENAME_EXCHANGE)
+	case err == nil:
+		// Without an exchange the old content is not kept: a link of it would be
+		// one more name that a crash leaves behind.
+		err = s.disk.Rename("draft:publish", d.slot(), target, 0)
+	}
+	if err != nil {
+		return err
+	}
+	d.visible = true
+	sv := d.save
+	s.core(sv, d.rel)
+	sv.rewritten[d.rel] = true
+	return nil
+}
+
+// finalize makes a visible draft the content of its name for good. Needs rec.mu.
+func (s *Store) finalize(d *draft) error {
+	if d.save.rec.drafts[d.rel] == d {
+		delete(d.save.rec.drafts, d.rel)
+	}
+	if !d.replaced {
+		return nil
+	}
+	d.replaced = false
+	st, err := s.disk.Stat(d.slot())
+	if err != nil {
+		return err
+	}
+	return s.unlink("draft:final", d.slot(), &st)
+}
+
+// settle decides about a draft whose last handle was released. Needs rec.mu.
+func (s *Store) settle(d *draft) {
+	rec := d.save.rec
+	if d.gone {
+		if !d.visible {
+			if st, err := s.disk.Stat(d.slot()); err == nil {
+				s.report("remove a draft without a name", s.unlink("draft:gone", d.slot(), &st))
+			}
+		} else {
+			s.report("finish a replaced draft", s.finalize(d))
+		}
+		return
+	}
+	if d.veto == "" && d.exitZero && !d.visible {
+		if why := s.unproven(d); why != "" {
+			d.veto = "the process exited without closing it, and " + why
+		}
+	}
+	if d.veto != "" {
+		s.holdBack(d, d.veto)
+		return
+	}
+	if err := s.publish(d); err != nil {
+		s.holdBack(d, err.Error())
+		return
+	}
+	s.report("finish a draft", s.finalize(d))
+	dir, name := split(path.Join(rec.path(), d.rel))
+	s.opts.Notify.Entry(dir, name)
+}
+
+// holdBack takes a draft out of the save, gives its name back what it held
+// before, and keeps the file in quarantine with the reason (P3). Needs rec.mu.
+func (s *Store) holdBack(d *draft, why string) {
+	sv := d.save
+	rec := sv.rec
+	if rec.drafts[d.rel] == d {
+		delete(rec.drafts, d.rel)
+	}
+	from := d.path()
+	if d.visible && d.replaced {
+		err := s.disk.Rename("draft:takeback", d.slot(), from, unix.RENAME_EXCHANGE)
+		s.report("take a name back", err)
+		if err == nil {
+			from = d.slot()
+		}
+	}
+	d.visible, d.gone = false, true
+	delete(sv.rewritten, d.rel)
+	sv.failed = fmt.Sprintf("%s is held back: %s", d.rel, why)
+	if err := s.intoQuarantine(from, path.Join(rec.path(), d.rel), why); err != nil {
+		s.report("keep a file in quarantine", err)
+	}
+	s.counters.Held.Add(1)
+	s.log.Warn("held back", "file", path.Join(rec.path(), d.rel), "why", why)
+	s.event("quarantine", path.Join(rec.path(), d.rel), why)
+	dir, name := split(path.Join(rec.path(), d.rel))
+	s.opts.Notify.Entry(dir, name)
+	s.schedule(sv, s.cfg.Save.Settle)
+	s.discardIfUntouched(sv)
+}
+
+// discardIfUntouched drops a save in which, in the end, nothing was changed:
+// a file was opened and what came of it was held back, say. Needs rec.mu.
+func (s *Store) discardIfUntouched(sv *save) {
+	if sv.base != nil && !sv.removed && !sv.sealed && len(sv.rewritten) == 0 && len(sv.rec.drafts) == 0 {
+		s.drop(sv, "nothing was changed")
+	}
+}
+
+// reconsider keeps what a FLUSH said of its process. Needs rec.mu.
+func (f *File) reconsider(end proc.End, s *Store) {
+	d := f.draft
+	own := f.tgid == 0 || end.Tgid == 0 || end.Tgid == f.tgid
+	if !own {
+		return // a child closed its copy, or died: decides nothing
+	}
+	switch end.Fate {
+	case proc.Died:
+		d.veto = end.String()
+	case proc.ExitedZero:
+		if !f.flushed {
+			d.exitZero = true
+		}
+		f.flushed = true
+	case proc.Silent:
+		f.silent = true
+	case proc.Unknown:
+		s.counters.UnknownEnds.Add(1)
+		f.flushed = true
+	case proc.Alive:
+		f.flushed = true
+	}
+}
+
+// report logs an error that no caller can be told.
+func (s *Store) report(doing string, err error) {
+	if err != nil {
+		s.log.Error("cannot "+doing, "err", err)
+	}
+}

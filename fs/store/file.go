@@ -1,0 +1,310 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/fs/store/proc"
+)
+
+// Caller is who asks: the thread, and the user that new files belong to.
+type Caller struct {
+	TID      uint32
+	UID, GID uint32
+}
+
+// File is an open file of the mount. Reads and writes go straight to the
+// backing file, past the store.
+type File struct {
+	*os.File
+	Ident     Ident
+	Immutable bool // of a committed version: what the kernel caches of it stays true
+
+	store   *Store
+	draft   *draft // nil when the handle changes nothing that is staged
+	tgid    uint32 // the process that opened it
+	watch   proc.Watch
+	flushed bool    // closed once by the process that opened it
+	silent  bool    // that process did not answer: it is in execve
+	reads   *record // the checkpoint that a read-only handle is of; nil for others
+}
+
+// Stat describes the open file, also after its name is gone.
+func (f *File) Stat() (Attr, error) {
+	st, err := disk.Fstat(int(f.Fd()))
+	if err != nil {
+		return Attr{}, fmt.Errorf("stat %s: %w", f.Name(), err)
+	}
+	return Attr{Stat: st, Ident: f.Ident, Volatile: f.draft != nil}, nil
+}
+
+// open opens p and checks that it is the inode that id names: between a look-up
+// and an open the name may have got another content.
+func (s *Store) open(p string, id Ident, flags int) (*File, error) {
+	flags &^= unix.O_CREAT | unix.O_EXCL | unix.O_DIRECT | unix.O_NOCTTY
+	trunc := flags & unix.O_TRUNC
+	f, err := s.disk.Open("open", p, flags&^unix.O_TRUNC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := disk.Fstat(int(f.Fd()))
+	if err == nil && id.Ino != 0 && s.identities.of(&st) != id {
+		err = unix.ESTALE
+	}
+	if err == nil && trunc != 0 {
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open %s: %w", p, err)
+	}
+	return &File{File: f, Ident: s.identities.of(&st), store: s}, nil
+}
+
+// join makes f a writer of d. Needs rec.mu.
+func (s *Store) join(f *File, d *draft, tgid uint32) {
+	f.draft, f.tgid = d, tgid
+	if tgid != 0 {
+		f.watch = s.procs.Watch(tgid)
+	}
+	d.handles[f] = struct{}{}
+	d.openers[tgid] = true
+}
+
+// Flush is one close(2), or the kernel closing for a dead process. tid is the
+// thread that the FLUSH names. Once every writer has closed, the file becomes
+// visible under its name, before the close returns.
+func (f *File) Flush(tid uint32) error {
+	if f.draft == nil {
+		return nil
+	}
+	s := f.store
+	end := s.procs.Closing(tid) // while the FLUSH is unanswered, and only then
+	d := f.draft
+	rec := s.lockOf(d.save)
+	defer rec.mu.Unlock()
+	f.reconsider(end, s)
+	if d.gone || d.veto != "" || d.exitZero {
+		return nil // settled at RELEASE
+	}
+	for other := range d.handles {
+		if !other.flushed {
+			return nil
+		}
+	}
+	if err := s.publish(d); err != nil {
+		d.veto = err.Error()
+		return err
+	}
+	s.touch(d.save, f.tgid)
+	return nil
+}
+
+// Release is the end of the last descriptor and mapping. (With passthrough a
+// mapping may outlive it; the lease test at commit sees that.)
+func (f *File) Release() {
+	defer f.File.Close()
+	if f.watch != nil {
+		defer f.watch.Close()
+	}
+	if f.reads != nil {
+		f.reads.readers.Add(-1)
+	}
+	if f.draft == nil {
+		return
+	}
+	s := f.store
+	d := f.draft
+	rec := s.lockOf(d.save)
+	defer rec.mu.Unlock()
+	if !f.flushed && d.veto == "" && f.watch != nil {
+		// Closed in execve, or by somebody it was passed to: ask how the opener
+		// stands now.
+		switch end := f.watch.End(); end.Fate {
+		case proc.Died:
+			d.veto = end.String()
+		case proc.ExitedZero:
+			d.exitZero = true
+		case proc.Unknown:
+			s.counters.UnknownEnds.Add(1)
+		}
+	}
+	delete(d.handles, f)
+	if len(d.handles) > 0 {
+		return
+	}
+	tgid := f.tgid
+	s.settle(d)
+	if sv := d.save; !sv.sealed && !d.gone {
+		s.touch(sv, tgid)
+	}
+}
+
+// Poison keeps the file from being published: a write of it failed. (With
+// passthrough the store does not hear of it; then structure has to tell.)
+func (f *File) Poison(cause error) {
+	if f.draft == nil {
+		return
+	}
+	rec := f.store.lockOf(f.draft.save)
+	defer rec.mu.Unlock()
+	if f.draft.veto == "" {
+		f.draft.veto = "a write failed: " + cause.Error()
+	}
+}
+
+// Sync makes what was written durable where it lies now.
+func (f *File) Sync() error {
+	if err := f.File.Sync(); err != nil {
+		return fmt.Errorf("fsync %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// OpenFile opens the file that path and id name. For writing below a checkpoint
+// it makes or joins the draft of the name and answers ESTALE: the kernel then
+// looks the name up again, is given the draft, and opens that.
+func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (*File, error) {
+	at := s.locate(p)
+	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
+	if at.rec == nil {
+		return s.open(p, id, flags)
+	}
+	if !writes {
+		at.rec.mu.RLock()
+		defer at.rec.mu.RUnlock()
+		if d := at.rec.drafts[at.rel]; d != nil && d.ident == id {
+			return s.open(d.path(), id, flags)
+		}
+		dir, ok := at.rec.live()
+		if !ok {
+			return nil, unix.ENOENT
+		}
+		f, err := s.open(path.Join(dir, at.rel), id, flags)
+		if err == nil {
+			f.reads, f.Immutable = at.rec, len(at.rec.saves) == 0
+			at.rec.readers.Add(1)
+		}
+		return f, err
+	}
+	return s.openForWriting(at, id, flags, s.procs.Process(c.TID))
+}
+
+func (s *Store) openForWriting(at place, id Ident, flags int, tgid uint32) (*File, error) {
+	rec := at.rec
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if d := rec.drafts[at.rel]; d != nil {
+		if d.ident == id && !d.gone {
+			f, err := s.open(d.path(), id, flags)
+			if err != nil {
+				return nil, err
+			}
+			s.join(f, d, tgid)
+			s.touch(d.save, tgid)
+			return f, nil
+		}
+		d.openers[tgid] = true
+		rec.mu.Unlock()
+		err := d.await()
+		rec.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+		return nil, unix.ESTALE
+	}
+	if s.insists(id, tgid) {
+		return s.openInPlace(at, id, flags, tgid)
+	}
+	dir, ok := rec.live()
+	if !ok {
+		return nil, unix.ENOENT
+	}
+	st, err := s.disk.Stat(path.Join(dir, at.rel))
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsRegular() {
+		return s.open(path.Join(dir, at.rel), id, flags)
+	}
+	if s.identities.of(&st) != id {
+		return nil, unix.ESTALE
+	}
+	if err := s.redraft(at, tgid, flags&unix.O_TRUNC != 0); err != nil {
+		return nil, err
+	}
+	s.asked(id, tgid)
+	return nil, unix.ESTALE
+}
+
+// redraft makes a draft for a name that has content. Needs rec.mu, which it
+// gives back while the content is copied.
+func (s *Store) redraft(at place, tgid uint32, empty bool) error {
+	rec := at.rec
+	sv, err := s.changing(rec, at.rel, tgid)
+	if err != nil {
+		return err
+	}
+	d := s.newDraft(sv, at.rel)
+	d.openers[tgid] = true
+	from := path.Join(sv.tree(), at.rel)
+	rec.mu.Unlock()
+	st, err := s.fillDraft(d, from, empty)
+	rec.mu.Lock()
+	s.prepared(d, &st, err)
+	if err == nil {
+		s.touch(sv, tgid)
+		s.expire(d)
+	}
+	return err
+}
+
+// fillDraft makes the inode of a draft: the old content, or none, with the old
+// owner and mode.
+func (s *Store) fillDraft(d *draft, from string, empty bool) (disk.Stat, error) {
+	if empty {
+		old, err := s.disk.Stat(from)
+		if err != nil {
+			return old, err
+		}
+		f, err := s.disk.Open("draft:make", d.slot(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return old, err
+		}
+		f.Close()
+		old.Atime, old.Mtime = s.now(), s.now()
+		if err := disk.CopyMeta(s.disk, "draft:make", from, d.slot(), old); err != nil {
+			return old, err
+		}
+	} else if err := s.disk.Copy("draft:make", from, d.slot()); err != nil {
+		return disk.Stat{}, err
+	}
+	return s.disk.Stat(d.slot())
+}
+
+func (s *Store) now() unix.Timespec { return unix.NsecToTimespec(s.clock.Now().UnixNano()) }
+
+// openInPlace serves an open that cannot look its name up again (through
+// /proc/self/fd, say): what only the save holds may be written where it is.
+// Needs rec.mu.
+func (s *Store) openInPlace(at place, id Ident, flags int, tgid uint32) (*File, error) {
+	sv := at.rec.current()
+	if sv == nil || !sv.rewritten[at.rel] {
+		s.log.Warn("a committed file was opened for writing through a descriptor; open it by its name instead", "file", at.path)
+		return nil, unix.EROFS
+	}
+	f, err := s.open(path.Join(sv.tree(), at.rel), id, flags)
+	if err != nil {
+		return nil, err
+	}
+	d := s.newDraft(sv, at.rel)
+	d.ident, d.visible = id, true
+	close(d.ready)
+	s.join(f, d, tgid)
+	s.touch(sv, tgid)
+	return f, nil
+}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// journal is one step that takes more than one call to the disk. The record is
+// written and synced before the first of them and removed after the last;
+// directories are recognised by inode, so that redoing what was done is
+// harmless.
+type journal struct {
+	Op     string `json:"op"`
+	ID     string `json:"id"` // of the save
+	Run    string `json:"run"`
+	Name   string `json:"name"`
+	NewIno uint64 `json:"new_ino"`           // the staged directory
+	OldIno uint64 `json:"old_ino,omitempty"` // what lay under the natural name; 0 when nothing did
+	Aside  string `json:"aside,omitempty"`   // where that goes
+}
+
+const opCommit = "commit"
+
+func journalPath(id string) string { return path.Join(journalDir, id+".json") }
+
+func (s *Store) writeJournal(j *journal) error {
+	b, err := json.Marshal(j)
+	if err != nil {
+		return fmt.Errorf("encode journal: %w", err)
+	}
+	return s.writeFile("commit:journal", journalPath(j.ID), append(b, '\n'), true)
+}
+
+func (s *Store) endJournal(j *journal) error {
+	return ignore(s.disk.Unlink("commit:done", journalPath(j.ID)), unix.ENOENT)
+}
+
+// readJournal returns the records that a crash left. One that cannot be read
+// was never synced: its step had not begun.
+func (s *Store) readJournal() ([]*journal, error) {
+	list, err := s.disk.ReadDir(journalDir)
+	if err != nil {
+		return nil, err
+	}
+	var out []*journal
+	for _, e := range list {
+		p := path.Join(journalDir, e.Name)
+		j := new(journal)
+		b, err := s.readFile(p, 1<<20)
+		if err == nil && strings.HasSuffix(e.Name, ".json") {
+			err = json.Unmarshal(b, j)
+		}
+		if err != nil || j.valid(e.Name) != nil {
+			s.log.Warn("a journal record is not whole; its step had not begun", "record", p, "err", errors.Join(err, j.valid(e.Name)))
+			if err := s.removeAll("recover:journal", p); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		out = append(out, j)
+	}
+	return out, nil
+}
+
+// valid refuses records that would lead anywhere but where a commit goes.
+func (j *journal) valid(file string) error {
+	within := func(p, dir string) bool { return path.Dir(p) == dir && path.Clean(p) == p }
+	switch {
+	case j.Op != opCommit:
+		return fmt.Errorf("step %q is not known", j.Op)
+	case file != j.ID+".json" || !plainName(j.ID) || !plainName(j.Name):
+		return errors.New("names are not plain")
+	case j.Run != "" && (path.Clean(j.Run) != j.Run || strings.HasPrefix(j.Run, "..") || strings.HasPrefix(j.Run, "/") || private(j.Run)):
+		return fmt.Errorf("run %q is not a path below the directory", j.Run)
+	case j.Aside != "" && !within(j.Aside, historyDir) && !within(j.Aside, trashDir):
+		return fmt.Errorf("%q is neither in the history nor in the trash", j.Aside)
+	}
+	return nil
+}
+
+// plainName reports whether a string is one component of a path.
+func plainName(n string) bool {
+	return n != "" && n != "." && n != ".." && !strings.ContainsAny(n, "/\x00")
+}

@@ -1,0 +1,239 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/fs/store/proc"
+	"ckptfs/layout"
+)
+
+// verdict is what one look at a staged tree found.
+type verdict struct {
+	report layout.Report
+	tree   []treeEntry
+	err    error
+}
+
+func (v *verdict) whole() bool { return v.err == nil && v.report.Valid() }
+
+// inspectSave reads the structure of every file of a staged tree.
+func (s *Store) inspectSave(rec *record, sv *save) verdict {
+	tree, err := s.walk(sv.tree())
+	if err != nil {
+		return verdict{err: err}
+	}
+	report, err := rec.run.layout.Inspect(s.disk.Sub(sv.tree()), rec.match)
+	return verdict{report, tree, err}
+}
+
+// removalSettle is how long a save that only removes things has to be quiet.
+const removalSettle = 30 * time.Second
+
+// recheck is how often a save is looked at again that waits for its processes.
+const recheck = time.Second
+
+// consider judges a save that has been quiet: it seals and commits it, or says
+// what it lacks and when to look again.
+func (s *Store) consider(sv *save) {
+	rec := s.lockOf(sv)
+	if sv.sealed || rec.current() != sv {
+		rec.mu.Unlock()
+		return
+	}
+	wait := s.cfg.Save.Settle - s.clock.Now().Sub(sv.changed)
+	if wait > 0 && !sv.boundary && !sv.forced && !sv.hurry {
+		s.schedule(sv, wait)
+		rec.mu.Unlock()
+		return
+	}
+	if s.hasWriters(rec) {
+		sv.missing = s.writerNames(rec)
+		rec.mu.Unlock() // the last release schedules again
+		s.wake()
+		return
+	}
+	changes := sv.changes
+	rec.mu.Unlock()
+
+	v := s.inspectSave(rec, sv) // reads only, without a lock
+	busy := ""
+	doubts := ""
+	if v.err == nil {
+		busy = s.unwritable(sv, v.tree)
+	}
+	if v.whole() {
+		doubts = s.doubts(sv)
+	}
+
+	rec = s.lockOf(sv)
+	defer s.wake()
+	defer rec.mu.Unlock()
+	if sv.sealed || rec.current() != sv {
+		return
+	}
+	if sv.changes != changes {
+		s.schedule(sv, s.cfg.Save.Settle)
+		return
+	}
+	sv.missing, sv.problems = v.report.Missing, v.report.Problems
+	switch {
+	case v.err != nil:
+		sv.failed = v.err.Error()
+		s.report("look into a save", v.err)
+	case busy != "":
+		sv.missing = append(sv.missing, busy)
+		s.schedule(sv, recheck)
+	case sv.forced:
+		s.seal(sv, v)
+	case !v.report.Valid():
+		return
+	case doubts != "":
+		sv.failed = doubts
+	default:
+		if why, again := s.waits(sv); why != "" {
+			sv.missing = append(sv.missing, why)
+			if again > 0 {
+				s.schedule(sv, again)
+			}
+			return
+		}
+		s.seal(sv, v)
+	}
+}
+
+// waits says what a valid, quiet save still waits for, and when to ask again
+// (0: not before it changes). Needs rec.mu.
+func (s *Store) waits(sv *save) (why string, again time.Duration) {
+	if sv.boundary {
+		return "", 0
+	}
+	if sv.failed != "" {
+		return sv.failed, 0
+	}
+	ended := !sv.recovered
+	for _, w := range sv.writers {
+		end := w.End()
+		if end.Fate == proc.Died {
+			sv.failed = end.String() + " before the save had settled"
+			return sv.failed, 0
+		}
+		ended = ended && end.Fate == proc.ExitedZero
+	}
+	if sv.base == nil || s.coreRewritten(sv) {
+		return "", 0
+	}
+	if len(sv.order) > 0 || s.overwrites(sv) {
+		if ended {
+			return "", 0
+		}
+		return "the other core files, or the end of the processes that changed it", recheck
+	}
+	if sv.removed {
+		if left := removalSettle - s.clock.Now().Sub(sv.changed); left > 0 && !ended {
+			return "more changes: files were only removed so far", left
+		}
+	}
+	return "", 0
+}
+
+// overwrites reports whether the save replaced a file that its base has.
+func (s *Store) overwrites(sv *save) bool {
+	for _, f := range sv.base.Files {
+		if sv.rewritten[f.Path] {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Store) writerNames(rec *record) []string {
+	var names []string
+	for rel, d := range rec.drafts {
+		if len(d.handles) > 0 {
+			names = append(names, rel+" (being written)")
+		}
+	}
+	return names
+}
+
+// unwritable is the lease test: it returns "" when nobody can write to any file
+// that is new in the save, by whatever descriptor or mapping, those that the
+// kernel hides included. Otherwise it says which file somebody can.
+//
+// Where the backing has no leases (network file systems, or files of another
+// user), two looks a moment apart have to agree; the second is the commit's.
+func (s *Store) unwritable(sv *save, tree []treeEntry) string {
+	for _, e := range tree {
+		if !e.st.IsRegular() {
+			continue
+		}
+		f, err := s.disk.Open("lease", path.Join(sv.tree(), e.rel), unix.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return fmt.Sprintf("%s cannot be opened: %v", e.rel, err)
+		}
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+		if err == nil {
+			unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+		}
+		f.Close()
+		if errors.Is(err, unix.EAGAIN) {
+			return e.rel + " can still be written by a process that has it open or mapped"
+		}
+	}
+	return ""
+}
+
+// unchanged reports whether a tree is as it was looked at: the check of a
+// commit that what it hashed is what was judged.
+func (s *Store) unchanged(dir string, before []treeEntry) error {
+	for _, e := range before {
+		if !e.st.IsRegular() {
+			continue
+		}
+		now, err := s.disk.Stat(path.Join(dir, e.rel))
+		if err != nil {
+			return err
+		}
+		if !sameContent(&now, &e.st) {
+			return fmt.Errorf("%s changed while it was being committed", e.rel)
+		}
+	}
+	return nil
+}
+
+func sameContent(a, b *disk.Stat) bool {
+	return a.Ino == b.Ino && a.Size == b.Size && a.Mtime == b.Mtime
+}
+
+// unproven says why a file that a process left open at exit may not be
+// published; "" when its format proves it whole.
+func (s *Store) unproven(d *draft) string {
+	r := s.checkFile(d.path(), d.rel)
+	switch {
+	case r.Problem != "":
+		return r.Problem
+	case !r.Proven:
+		return "its format (" + r.Format + ") cannot prove it whole"
+	}
+	return ""
+}
+
+// lacks says in one line what keeps a save from being committed. Needs rec.mu.
+func (sv *save) lacks() []string {
+	var out []string
+	for _, m := range sv.missing {
+		out = append(out, strings.TrimSpace(m))
+	}
+	out = append(out, sv.problems...)
+	if sv.failed != "" {
+		out = append(out, sv.failed)
+	}
+	return out
+}

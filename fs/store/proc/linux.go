@@ -1,0 +1,213 @@
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// System is the Table of the machine.
+type System struct {
+	// Bound is how long a read of /proc/PID/stat may take; 0 means 50 ms.
+	Bound time.Duration
+}
+
+const (
+	exiting = 0x4      // PF_EXITING
+	kthread = 0x200000 // PF_KTHREAD: Linux 6.3 to 6.5 flush from a worker at exit
+)
+
+// Process implements Table by the Tgid line of /proc/TID/status, which never blocks.
+func (System) Process(tid uint32) uint32 {
+	if tid == 0 {
+		return 0
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	if err != nil {
+		return 0
+	}
+	_, rest, ok := bytes.Cut(b, []byte("\nTgid:"))
+	if !ok {
+		return 0
+	}
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+// Closing implements Table.
+func (s System) Closing(tid uint32) End {
+	end := End{Tgid: s.Process(tid)}
+	if end.Tgid == 0 {
+		return end
+	}
+	st, ok, err := s.stat(tid)
+	switch {
+	case !ok:
+		end.Fate = Silent
+	case err != nil || st.flags&kthread != 0:
+		end.Fate = Unknown
+	case st.flags&exiting == 0:
+		end.Fate = Alive
+	default:
+		end.judge(st, tid)
+	}
+	return end
+}
+
+// judge reads the end of an exiting or dead process. The exit status of
+// another user's process reads as 0 without the right to trace it.
+func (e *End) judge(st stat, tid uint32) {
+	e.Status = st.exitCode
+	switch {
+	case st.exitCode != 0:
+		e.Fate = Died
+	case os.Geteuid() != 0 && !sameUser(tid):
+		e.Fate = Unknown
+	default:
+		e.Fate = ExitedZero
+	}
+}
+
+func sameUser(tid uint32) bool {
+	var st unix.Stat_t
+	return unix.Stat(fmt.Sprintf("/proc/%d", tid), &st) == nil && int(st.Uid) == os.Geteuid()
+}
+
+type stat struct {
+	state    byte
+	flags    uint64
+	exitCode int
+}
+
+// stat reads /proc/TID/stat in a goroutine of its own: in execve the kernel
+// holds exec_update_lock while it waits for our FLUSH, and stat waits for that
+// lock. ok is false when there was no answer in time; the read then ends by
+// itself once the FLUSH is answered.
+func (s System) stat(tid uint32) (st stat, ok bool, err error) {
+	bound := s.Bound
+	if bound == 0 {
+		bound = 50 * time.Millisecond
+	}
+	type answer struct {
+		st  stat
+		err error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", tid))
+		if err != nil {
+			got <- answer{err: err}
+			return
+		}
+		st, err := parseStat(string(b))
+		got <- answer{st, err}
+	}()
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	select {
+	case a := <-got:
+		return a.st, true, a.err
+	case <-timer.C:
+		return stat{}, false, nil
+	}
+}
+
+// parseStat reads fields 3, 9 and 52 of proc_pid_stat(5). The second field, the
+// name, may hold anything, also parentheses and spaces.
+func parseStat(s string) (stat, error) {
+	close := strings.LastIndexByte(s, ')')
+	if close < 0 {
+		return stat{}, fmt.Errorf("no name in %q", s)
+	}
+	f := strings.Fields(s[close+1:])
+	if len(f) < 50 {
+		return stat{}, fmt.Errorf("%d fields after the name, want 50", len(f))
+	}
+	flags, err := strconv.ParseUint(f[6], 10, 64)
+	if err != nil {
+		return stat{}, fmt.Errorf("flags: %w", err)
+	}
+	code, err := strconv.Atoi(f[49])
+	if err != nil {
+		return stat{}, fmt.Errorf("exit code: %w", err)
+	}
+	return stat{state: f[0][0], flags: flags, exitCode: code}, nil
+}
+
+// Watch implements Table by a pidfd.
+func (s System) Watch(tgid uint32) Watch {
+	w := &watch{system: s, tgid: tgid, fd: -1}
+	if tgid != 0 {
+		if fd, err := unix.PidfdOpen(int(tgid), 0); err == nil {
+			w.fd = fd
+		}
+	}
+	return w
+}
+
+type watch struct {
+	system System
+	tgid   uint32
+	fd     int
+}
+
+// pidfdInfo is struct pidfd_info of linux/pidfd.h in its first size.
+type pidfdInfo struct {
+	mask, cgroup             uint64
+	pid, tgid, ppid          uint32
+	ruid, rgid, euid, egid   uint32
+	suid, sgid, fsuid, fsgid uint32
+	exitCode                 int32
+}
+
+const (
+	pidfdGetInfo  = 0xC0<<24 | 64<<16 | 0xFF<<8 | 11 // _IOWR(0xFF, 11, 64 bytes), Linux 6.13
+	pidfdInfoExit = 1 << 3                           // Linux 6.15
+)
+
+// End implements Watch.
+func (w *watch) End() End {
+	end := End{Tgid: w.tgid}
+	if w.fd < 0 {
+		return end
+	}
+	poll := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(poll, 0); err == nil && n == 0 {
+		end.Fate = Alive
+		return end
+	}
+	info := pidfdInfo{mask: pidfdInfoExit}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(w.fd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
+	if errno == 0 && info.mask&pidfdInfoExit != 0 {
+		end.Status = int(info.exitCode)
+		if end.Status == 0 {
+			end.Fate = ExitedZero
+		} else {
+			end.Fate = Died
+		}
+		return end
+	}
+	// Not reaped yet, or an older kernel: a zombie still has its line in /proc.
+	if st, ok, err := w.system.stat(w.tgid); ok && err == nil && (st.state == 'Z' || st.state == 'X') {
+		end.judge(st, w.tgid)
+	}
+	return end
+}
+
+// Close implements Watch.
+func (w *watch) Close() {
+	if w.fd >= 0 {
+		unix.Close(w.fd)
+		w.fd = -1
+	}
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"ckptfs/policy"
+)
+
+// pruneAll applies the retention policy to every run.
+func (s *Store) pruneAll() {
+	s.mu.RLock()
+	var runs []*run
+	for _, r := range s.runs {
+		runs = append(runs, r)
+	}
+	s.mu.RUnlock()
+	for _, r := range runs {
+		s.prune(r)
+	}
+}
+
+// pruneAgain is how soon a checkpoint is tried again that a cached view kept.
+const pruneAgain = 2 * time.Second
+
+// prune applies the configured policy to a run in the background; it never
+// takes what a view resolves to, and every deletion is an event with its reason.
+func (s *Store) prune(r *run) {
+	rv := s.viewsOf(r)
+	decisions := policy.Retain(rv.candidates, rv.views, s.cfg.Retention, s.clock.Now())
+	for _, d := range decisions {
+		if d.Action != policy.ActionDelete || d.State != policy.Committed { // a commit trims the history
+			continue
+		}
+		why := strings.Join(d.Reasons, "; ")
+		if s.cfg.Retention.DryRun {
+			s.event("would-prune", path.Join(r.path, d.Name), why)
+			continue
+		}
+		if err := s.Delete(path.Join(r.path, d.Name), d.ID, why); err != nil {
+			s.log.Info("not pruned now", "checkpoint", path.Join(r.path, d.Name), "err", err)
+		}
+	}
+	// A view that nobody uses may only be remembered by the kernel, which was
+	// told to forget it: ask again in a moment.
+	for _, c := range rv.candidates {
+		if c.InUse && s.retryPrune.CompareAndSwap(false, true) {
+			s.clock.AfterFunc(pruneAgain, func() {
+				s.spawn(func() {
+					s.retryPrune.Store(false)
+					s.prune(r)
+				})
+			})
+			return
+		}
+	}
+}
+
+// Decide says what a policy would keep and delete in the run at dir.
+func (s *Store) Decide(dir string, r policy.Retention) ([]policy.Decision, error) {
+	run := s.runAt(dir)
+	if run == nil {
+		return nil, fmt.Errorf("%s holds no checkpoints", dir)
+	}
+	rv := s.candidates(run)
+	return policy.Retain(rv.candidates, policy.Resolve(rv.candidates, s.cfg), r, s.clock.Now()), nil
+}
+
+// Delete moves the checkpoint at p into the trash, if it still is the version
+// that was decided about, and nobody uses or saves it (P6).
+func (s *Store) Delete(p, version, why string) error {
+	at := s.locate(p)
+	if at.rec == nil || at.rel != "" {
+		return fmt.Errorf("%s is not a checkpoint", p)
+	}
+	rec := at.rec
+	asOf := s.generation.Load()
+	rv := s.viewsOf(rec.run)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	v := rec.committed
+	switch {
+	case s.generation.Load() != asOf:
+		return fmt.Errorf("%s changed while it was decided about", p)
+	case v == nil || v.ID != version || v.rec != rec:
+		return fmt.Errorf("%s is no longer what was decided about", p)
+	case len(rec.saves) > 0:
+		return fmt.Errorf("%s is being saved", p)
+	case rec.readers.Load() > 0 || v.views.Load() > 0:
+		return fmt.Errorf("%s is open", p)
+	case rv.resolves(v):
+		return fmt.Errorf("a view resolves to %s", p)
+	}
+	if err := s.deleteRecord(rec, why); err != nil {
+		return err
+	}
+	s.counters.Pruned.Add(1)
+	s.log.Info("pruned", "checkpoint", p, "bytes", v.Size, "why", why)
+	s.event("prune", p, why)
+	s.opts.Notify.Entry(split(p))
+	s.opts.Notify.Dir(dirOf(p))
+	return nil
+}
+
+// resolves reports whether latest, resume or best lead to a version.
+func (rv *runViews) resolves(v *Version) bool {
+	for _, res := range []policy.Resolution{rv.views.Latest, rv.views.Resume, rv.views.Best} {
+		if rv.version(res.Target) == v {
+			return true
+		}
+	}
+	return false
+}

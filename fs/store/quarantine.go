@@ -1,0 +1,100 @@
+package store
+
+import (
+	"encoding/json"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Held is a file that was held back: its writer died, or it could not be
+// proven whole. It lies in .ckptfs/quarantine/<id>, its note beside it.
+type Held struct {
+	ID     string    `json:"id"`
+	Path   string    `json:"path"` // the name it was written under
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	Size   int64     `json:"size"`
+}
+
+// intoQuarantine moves a staged file into quarantine.
+func (s *Store) intoQuarantine(from, name, why string) error {
+	st, err := s.disk.Stat(from)
+	if err != nil {
+		return err
+	}
+	h := &Held{ID: s.newID(), Path: name, Reason: why, Since: s.clock.Now(), Size: st.Size}
+	to := path.Join(quarantineDir, h.ID)
+	if err := s.disk.Rename("quarantine", from, to, 0); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.quarantine = append(s.quarantine, h)
+	s.mu.Unlock()
+	b, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return s.writeFile("quarantine:note", to+".json", append(b, '\n'), false)
+}
+
+// Quarantine lists what is held back, oldest first.
+func (s *Store) Quarantine() []Held {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []Held
+	for _, h := range s.quarantine {
+		out = append(out, *h)
+	}
+	return out
+}
+
+func (s *Store) loadQuarantine() error {
+	list, err := s.disk.ReadDir(quarantineDir)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if strings.HasSuffix(e.Name, ".json") || strings.HasSuffix(e.Name, ".new") {
+			continue
+		}
+		h := &Held{ID: e.Name, Path: e.Name, Reason: "its note is missing", Since: s.clock.Now()}
+		if b, err := s.readFile(path.Join(quarantineDir, e.Name+".json"), 1<<20); err == nil {
+			var noted Held
+			if json.Unmarshal(b, &noted) == nil && noted.ID == e.Name {
+				h = &noted
+			}
+		}
+		s.quarantine = append(s.quarantine, h)
+	}
+	return nil
+}
+
+// expireQuarantine removes what was held back for longer than incomplete_ttl.
+func (s *Store) expireQuarantine() error {
+	now := s.clock.Now()
+	s.mu.Lock()
+	var old []*Held
+	s.quarantine = slices.DeleteFunc(s.quarantine, func(h *Held) bool {
+		gone := now.Sub(h.Since) > s.cfg.Save.IncompleteTTL
+		if gone {
+			old = append(old, h)
+		}
+		return gone
+	})
+	s.mu.Unlock()
+	for _, h := range old {
+		p := path.Join(quarantineDir, h.ID)
+		if err := s.removeAll("quarantine:expire", p); err != nil {
+			return err
+		}
+		if err := s.removeAll("quarantine:expire", p+".json"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

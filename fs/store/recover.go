@@ -1,0 +1,319 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/proc"
+)
+
+// recoverAll brings the directory back to where the last crash left a promise:
+// steps that were begun are finished, what was renamed aside and never replaced
+// gets its name back, unfinished saves are judged. All of it may be interrupted
+// and done again.
+func (s *Store) recoverAll() error {
+	steps, err := s.readJournal()
+	if err != nil {
+		return err
+	}
+	for _, j := range steps {
+		if err := s.redo(j); err != nil {
+			return fmt.Errorf("finish the commit of %s: %w", path.Join(j.Run, j.Name), err)
+		}
+		s.event("recover", path.Join(j.Run, j.Name), "finished the commit that was interrupted")
+	}
+	if err := s.buildCatalog(); err != nil {
+		return err
+	}
+	for _, rec := range s.allRecords() {
+		if err := s.heal(rec); err != nil {
+			return err
+		}
+	}
+	if err := s.recoverSaves(); err != nil {
+		return err
+	}
+	s.dropManifests()
+	return s.emptyTrash(false)
+}
+
+// redo rolls one commit forward. Where the directories are now says how far it
+// had come.
+func (s *Store) redo(j *journal) error {
+	natural := path.Join(j.Run, j.Name)
+	tree := path.Join(stagingDir, j.ID, "tree")
+	at := func(p string) uint64 {
+		st, err := s.disk.Stat(p)
+		if err != nil {
+			return 0
+		}
+		return st.Ino
+	}
+	switch {
+	case at(natural) == j.NewIno:
+		// swapped
+	case at(tree) != j.NewIno:
+		return s.endJournal(j) // gone elsewhere since: nothing is left to do
+	case at(natural) == 0:
+		// Nothing was there, or the first of two renames took it away.
+		if err := s.disk.Rename("recover:swap", tree, natural, unix.RENAME_NOREPLACE); err != nil {
+			return err
+		}
+	case s.exchange:
+		if err := s.disk.Rename("recover:swap", tree, natural, unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+	default:
+		if err := s.disk.Rename("recover:away", natural, path.Join(stagingDir, j.ID, "old"), 0); err != nil {
+			return err
+		}
+		if err := s.disk.Rename("recover:swap", tree, natural, 0); err != nil {
+			return err
+		}
+	}
+	if err := s.syncSwap(j); ignore(err, unix.ENOENT) != nil {
+		return err
+	}
+	if j.OldIno != 0 {
+		if err := s.putAside(j); err != nil {
+			return err
+		}
+	}
+	if err := s.removeAll("recover:tidy", path.Join(stagingDir, j.ID)); err != nil {
+		return err
+	}
+	return s.endJournal(j)
+}
+
+// heal gives a version its name back that was renamed aside, when the name has
+// nothing committed: the trainer died in the gap of its own replacement.
+func (s *Store) heal(rec *record) error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if v := rec.committed; rec.natural && v != nil && v.Name != rec.name {
+		original := s.checkpoint(rec.run.path, v.Name)
+		if original == nil || original.natural {
+			s.change(rec, func() { v.Name, v.Kind = rec.name, rec.match.Kind })
+			return nil
+		}
+		original.mu.Lock()
+		defer original.mu.Unlock()
+		if s.readOnly {
+			s.change(original, func() { original.committed, v.rec = v, original })
+			return nil
+		}
+		if err := s.giveBack(original, v); err != nil {
+			return err
+		}
+		s.change(rec, func() { rec.natural, rec.committed = false, nil })
+		s.bury(rec)
+		return nil
+	}
+	// A backup that the trainer removed before its successor was committed lies
+	// in the history. (A deleted name has its history in the trash.)
+	if rec.natural || rec.committed != nil || len(rec.history) == 0 {
+		return nil
+	}
+	v := rec.history[0]
+	if s.readOnly {
+		s.change(rec, func() { rec.committed, rec.history = v, rec.history[1:] })
+		return nil
+	}
+	if err := s.giveBack(rec, v); err != nil {
+		return err
+	}
+	s.change(rec, func() { rec.history = rec.history[1:] })
+	return nil
+}
+
+// giveBack renames a version to the natural name of rec. Needs rec.mu.
+func (s *Store) giveBack(rec *record, v *Version) error {
+	if err := s.moveVersion("recover:heal", v, v.where(), rec.path()); err != nil {
+		return err
+	}
+	if err := s.disk.Sync("recover:heal", rec.run.path); err != nil {
+		return err
+	}
+	s.change(rec, func() { rec.natural, rec.committed, v.rec = true, v, rec })
+	s.event("recover", rec.path(), "was renamed aside and never replaced; it has its name back")
+	return nil
+}
+
+// recoverSaves enters the saves that were open when the daemon or the machine
+// went down. They are judged like any other; what cannot be proven is listed
+// with what it lacks.
+func (s *Store) recoverSaves() error {
+	list, err := s.disk.ReadDir(stagingDir)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := s.recoverSave(e.Name); err != nil {
+			return fmt.Errorf("recover save %s: %w", e.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) recoverSave(id string) error {
+	dir := path.Join(stagingDir, id)
+	note, err := s.readNote(id)
+	var rec *record
+	if err == nil {
+		rec = s.checkpoint(note.Run, note.Name)
+	}
+	if rec == nil || !s.isDir(path.Join(dir, "tree")) || !s.isDir(note.Run) {
+		s.log.Info("a staged directory belongs to no save; removed", "dir", dir)
+		return s.removeAll("recover:orphan", dir)
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	sv := &save{
+		id: id, rec: rec, created: note.Created, changed: s.clock.Now(), recovered: true,
+		otherBoot: note.Boot != s.boot,
+		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, done: make(chan struct{}),
+	}
+	if rec.natural && rec.committed != nil {
+		sv.base = rec.committed
+	}
+	if len(rec.saves) > 0 {
+		// Two saves of one name: the first was sealed. Its manifest was not
+		// written, so nothing was promised; the newer one has its content too.
+		if older := rec.saves[0]; older.id < id {
+			s.drop(older, "a newer save has its content")
+		} else {
+			return s.removeAll("recover:older", dir)
+		}
+	}
+	if err := s.parkDrafts(sv); err != nil {
+		return err
+	}
+	tree, err := s.walk(sv.tree())
+	if err != nil {
+		return err
+	}
+	for _, e := range tree {
+		if !e.st.IsDir() && !s.inBase(sv, e) {
+			sv.rewritten[e.rel] = true
+			s.core(sv, e.rel)
+		}
+	}
+	sv.removed = sv.base != nil && len(tree) < len(sv.base.Files)
+	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
+	s.event("recover", rec.path(), "an unfinished save was found")
+	return nil
+}
+
+func (s *Store) isDir(p string) bool {
+	st, err := s.disk.Stat(p)
+	return err == nil && st.IsDir()
+}
+
+func (s *Store) readNote(id string) (*saveNote, error) {
+	b, err := s.readFile(path.Join(stagingDir, id, "save.json"), 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	n := new(saveNote)
+	if err := json.Unmarshal(b, n); err != nil {
+		return nil, fmt.Errorf("read save %s: %w", id, err)
+	}
+	if n.ID != id || !plainName(n.Name) || n.Run != "" && (path.Clean(n.Run) != n.Run || strings.HasPrefix(n.Run, "..") || strings.HasPrefix(n.Run, "/")) {
+		return nil, fmt.Errorf("save %s: its note is not valid", id)
+	}
+	return n, nil
+}
+
+// parkDrafts puts what nobody had published, or what was not final yet, into
+// quarantine: how its writer ended is not known, and it may still be writing.
+func (s *Store) parkDrafts(sv *save) error {
+	list, err := s.disk.ReadDir(sv.drafts())
+	if isGone(err) {
+		return s.disk.Mkdir("recover:drafts", sv.drafts(), 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		p := path.Join(sv.drafts(), e.Name)
+		const why = "ckptfs stopped while it was being written"
+		if err := s.intoQuarantine(p, path.Join(sv.rec.path(), "file "+e.Name), why); err != nil {
+			return err
+		}
+		sv.failed = "a file was " + strings.TrimPrefix(why, "ckptfs stopped while it was ") + " when ckptfs stopped"
+	}
+	return nil
+}
+
+// doubts says why a save that was found may not be committed although it looks
+// complete; "" when there is no doubt. After a power cut only content that was
+// written down, or that proves itself by checksums, counts.
+func (s *Store) doubts(sv *save) string {
+	if !sv.recovered {
+		return ""
+	}
+	if sv.base != nil && !s.coreRewritten(sv) {
+		return "ckptfs stopped before all core files were rewritten"
+	}
+	if !sv.otherBoot {
+		return ""
+	}
+	if m, err := s.readManifest(sv.id); err == nil && s.hashesMatch(sv, m) == nil {
+		return ""
+	}
+	report, err := sv.rec.run.layout.Verify(s.disk.Sub(sv.tree()), sv.rec.match)
+	switch {
+	case err != nil:
+		return err.Error()
+	case !report.Valid():
+		return "the machine went down, and it is damaged: " + joinWords(report.Problems)
+	case !report.Proven():
+		return "the machine went down, and not every file can prove its content"
+	}
+	return ""
+}
+
+func (s *Store) hashesMatch(sv *save, m *Manifest) error {
+	for _, f := range m.Files {
+		sum, err := s.hash(path.Join(sv.tree(), f.Path))
+		if err != nil {
+			return err
+		}
+		if sum != f.XXH3 {
+			return errors.New(f.Path + " is not what was hashed")
+		}
+	}
+	return nil
+}
+
+// dropManifests removes the manifests of versions that are nowhere any more.
+func (s *Store) dropManifests() {
+	alive := map[string]bool{}
+	for _, rec := range s.allRecords() {
+		for _, v := range append([]*Version{rec.committed}, rec.history...) {
+			if v != nil {
+				alive[v.ID] = true
+			}
+		}
+		for _, sv := range rec.saves {
+			alive[sv.id] = true
+		}
+	}
+	for _, t := range s.trash {
+		alive[t.ID] = true
+	}
+	list, err := s.disk.ReadDir(manifestDir)
+	if err != nil {
+		return
+	}
+	for _, e := range list {
+		if id, _ := strings.CutSuffix(e.Name, ".json"); !alive[id] {
+			s.report("remove a stale manifest", s.disk.Unlink("recover:manifest", path.Join(manifestDir, e.Name)))
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package store
+
+import (
+	"errors"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Unlink removes a name that is not a directory.
+func (s *Store) Unlink(p string, c Caller) error {
+	if private(p) {
+		return unix.EPERM
+	}
+	at := s.locate(p)
+	if at.rec == nil {
+		st, err := s.disk.Stat(p)
+		if err != nil {
+			return err
+		}
+		return s.unlink("unlink", p, &st)
+	}
+	if at.rel == "" {
+		return unix.EISDIR
+	}
+	rec := at.rec
+	tgid := s.procs.Process(c.TID)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	d := rec.drafts[at.rel]
+	if d != nil && !d.visible {
+		// Only those who write it see it; what the name held goes with it.
+		s.abandon(d)
+		if _, err := s.disk.Stat(path.Join(d.save.tree(), at.rel)); isGone(err) {
+			s.touch(d.save, tgid)
+			return nil
+		}
+	}
+	if _, err := s.recordAttr(rec, at.rel); err != nil {
+		return err
+	}
+	sv, err := s.changing(rec, at.rel, tgid)
+	if err != nil {
+		return err
+	}
+	b := path.Join(sv.tree(), at.rel)
+	st, err := s.disk.Stat(b)
+	if err == nil {
+		err = s.unlink("unlink", b, &st)
+	}
+	if err != nil {
+		return err
+	}
+	if d := rec.drafts[at.rel]; d != nil {
+		s.abandon(d)
+	}
+	delete(sv.rewritten, at.rel)
+	sv.removed = true
+	s.touch(sv, tgid)
+	return nil
+}
+
+// abandon takes the name from a draft: its writers go on with an inode that has
+// none, and nothing is published. Needs rec.mu.
+func (s *Store) abandon(d *draft) {
+	d.gone = true
+	if d.save.rec.drafts[d.rel] == d {
+		delete(d.save.rec.drafts, d.rel)
+	}
+	if !d.visible && len(d.handles) == 0 {
+		if st, err := s.disk.Stat(d.slot()); err == nil {
+			s.report("remove an unpublished file", s.unlink("draft:abandon", d.slot(), &st))
+		}
+	}
+}
+
+// Rmdir removes an empty directory. Removing a checkpoint's own directory
+// deletes the checkpoint: its version goes to the trash.
+func (s *Store) Rmdir(p string, c Caller) error {
+	if private(p) {
+		return unix.EPERM
+	}
+	at := s.locate(p)
+	if at.rec == nil {
+		return s.rmdirPlain(p)
+	}
+	rec := at.rec
+	tgid := s.procs.Process(c.TID)
+	if at.rel == "" {
+		return s.deleteEmpty(rec)
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if a, err := s.recordAttr(rec, at.rel); err != nil {
+		return err
+	} else if !a.IsDir() {
+		return unix.ENOTDIR
+	}
+	if dir, _ := rec.live(); s.hasEntries(rec, path.Join(dir, at.rel), at.rel) {
+		return unix.ENOTEMPTY
+	}
+	sv, err := s.changing(rec, at.rel, tgid)
+	if err != nil {
+		return err
+	}
+	if err := s.disk.Rmdir("rmdir", path.Join(sv.tree(), at.rel)); err != nil {
+		return err
+	}
+	delete(rec.numbers, at.rel)
+	sv.removed = true
+	s.touch(sv, tgid)
+	return nil
+}
+
+// hasEntries reports whether a live directory holds anything, unpublished files
+// included. Needs rec.mu.
+func (s *Store) hasEntries(rec *record, backing, rel string) bool {
+	list, err := s.disk.ReadDir(backing)
+	if err != nil || len(list) > 0 {
+		return true
+	}
+	for at := range rec.drafts {
+		if dirOf(at) == rel {
+			return true
+		}
+	}
+	return false
+}
+
+// rmdirPlain removes a plain directory; a run of which only views are left
+// counts as empty, and they go with it.
+func (s *Store) rmdirPlain(p string) error {
+	s.mu.RLock()
+	var left []*record
+	if r := s.runs[p]; r != nil {
+		for _, rec := range r.records {
+			left = append(left, rec)
+		}
+	}
+	s.mu.RUnlock()
+	for _, rec := range left {
+		rec.mu.RLock()
+		_, live := rec.live()
+		rec.mu.RUnlock()
+		if live {
+			return unix.ENOTEMPTY
+		}
+	}
+	st, err := s.disk.Stat(p)
+	if err != nil {
+		return err
+	}
+	if err := s.disk.Rmdir("rmdir", p); err != nil {
+		return err
+	}
+	s.identities.forget(&st)
+	for _, rec := range left {
+		rec.mu.Lock()
+		s.report("put the history of a removed run in the trash", s.forsake(rec, "its run was removed"))
+		rec.mu.Unlock()
+	}
+	return nil
+}
+
+// deleteEmpty is rmdir of a checkpoint whose live directory is empty.
+func (s *Store) deleteEmpty(rec *record) error {
+	s.awaitSealed(rec)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	dir, ok := rec.live()
+	if !ok {
+		return unix.ENOENT
+	}
+	if s.hasEntries(rec, dir, "") {
+		return unix.ENOTEMPTY
+	}
+	return s.deleteRecord(rec, "deleted")
+}
+
+// deleteRecord takes a name out of the live tree: what is staged is dropped,
+// what is committed goes to the trash, and the views no longer know the name.
+// Needs rec.mu.
+func (s *Store) deleteRecord(rec *record, why string) error {
+	if rec.natural {
+		if err := s.retire(rec, why); err != nil {
+			return err
+		}
+	}
+	for len(rec.saves) > 0 {
+		s.drop(rec.saves[len(rec.saves)-1], why)
+	}
+	if rec.aside() {
+		return nil // renamed aside, no successor yet: the views keep the version
+	}
+	return s.forsake(rec, why)
+}
+
+// forsake puts all that is left of a name in the trash and forgets the name.
+// Needs rec.mu.
+func (s *Store) forsake(rec *record, why string) error {
+	var errs []error
+	if v := rec.committed; v != nil && rec.aside() && v.rec == rec {
+		errs = append(errs, s.toTrash(v, why))
+	}
+	for _, v := range rec.history {
+		errs = append(errs, s.toTrash(v, why))
+	}
+	s.change(rec, func() { rec.committed, rec.history, rec.invalid = nil, nil, "" })
+	clear(rec.numbers)
+	s.bury(rec)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,333 @@
+package store
+
+import (
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+)
+
+// Rename moves a name. What that means depends on what the two names are:
+//
+//	plain → plain            a rename; runs below the directory move along
+//	inside one checkpoint    a change of its save
+//	plain directory → name   the content becomes a save: the trainer says that
+//	                         it is complete, so it commits without settling
+//	name → name              save, committed version and history move together;
+//	                         renamed aside, the version keeps standing for the old name
+//	name → plain             the checkpoint becomes an ordinary directory
+//	across a border          files that a committed version shares are copied
+//
+// flags are those of renameat2(2); an exchange works between plain names only.
+func (s *Store) Rename(from, to string, flags uint, c Caller) error {
+	if private(from) || private(to) {
+		return unix.EPERM
+	}
+	a, b := s.locate(from), s.locate(to)
+	src, err := s.visibleAttr(a, c)
+	if err != nil {
+		return err
+	}
+	if b.rec == nil && src.IsDir() {
+		if parent, name := split(to); s.locate(parent).rec == nil {
+			if rec := s.checkpoint(parent, name); rec != nil {
+				b = place{to, rec, ""}
+			}
+		}
+	}
+	if a.rec == nil && b.rec == nil {
+		return s.renamePlain(from, to, flags)
+	}
+	if flags&unix.RENAME_EXCHANGE != 0 {
+		return unix.EINVAL
+	}
+	if flags&unix.RENAME_NOREPLACE != 0 {
+		if _, err := s.visibleAttr(b, c); err == nil {
+			return unix.EEXIST
+		}
+	}
+	tgid := s.procs.Process(c.TID)
+	if b.rec != nil && b.rel == "" && !src.IsDir() {
+		b.rec.mu.Lock()
+		_, live := b.rec.live()
+		s.bury(b.rec)
+		b.rec.mu.Unlock()
+		if live {
+			return unix.EISDIR
+		}
+		b.rec = nil
+	}
+	switch {
+	case a.rec != nil && a.rec == b.rec && a.rel != "" && b.rel != "":
+		return s.renameInside(a, b, tgid)
+	case a.rec == b.rec && a.rec != nil:
+		return unix.EINVAL // a checkpoint into itself, or the other way round
+	case a.rec == nil && b.rel == "":
+		return s.renameIn(from, b.rec, tgid)
+	case a.rec != nil && a.rel == "" && b.rec != nil && b.rel == "":
+		return s.renameRecord(a.rec, b.rec)
+	default:
+		return s.renameAcross(a, b, tgid)
+	}
+}
+
+// visibleAttr is what the caller sees at a place.
+func (s *Store) visibleAttr(at place, c Caller) (Attr, error) {
+	return s.Lookup(at.path, c.TID)
+}
+
+func (s *Store) renamePlain(from, to string, flags uint) error {
+	old, gone := s.disk.Stat(to)
+	if err := s.disk.Rename("rename", from, to, flags); err != nil {
+		return err
+	}
+	if gone == nil && flags&unix.RENAME_EXCHANGE == 0 && old.Nlink <= 1 {
+		s.identities.forget(&old)
+	}
+	s.moveRuns(from, to)
+	return nil
+}
+
+// moveRuns gives the runs below a directory that was renamed their new paths.
+func (s *Store) moveRuns(from, to string) {
+	s.mu.Lock()
+	var moved []*run
+	for p, r := range s.runs {
+		if p != "" && (p == from || strings.HasPrefix(p, from+"/")) {
+			moved = append(moved, r)
+			delete(s.runs, p)
+		}
+	}
+	for _, r := range moved {
+		r.path = to + strings.TrimPrefix(r.path, from)
+		s.runs[r.path] = r
+	}
+	s.mu.Unlock()
+	for _, r := range moved {
+		for _, rec := range s.recordsOf(r) {
+			rec.mu.Lock()
+			if rec.natural && rec.committed != nil {
+				rec.committed.mu.Lock()
+				rec.committed.path = rec.path()
+				rec.committed.mu.Unlock()
+			}
+			s.report("write down where a run went", s.rewriteNotes(rec))
+			rec.mu.Unlock()
+		}
+	}
+}
+
+// rewriteNotes writes the present name of a record into what recovery reads.
+// Needs rec.mu.
+func (s *Store) rewriteNotes(rec *record) error {
+	for _, sv := range rec.saves {
+		if err := s.noteSave(sv); err != nil {
+			return err
+		}
+	}
+	versions := append([]*Version(nil), rec.history...)
+	if rec.committed != nil && rec.committed.rec == rec {
+		versions = append(versions, rec.committed)
+	}
+	for _, v := range versions {
+		s.mu.Lock()
+		v.Run, v.Name, v.Kind = rec.run.path, rec.name, rec.match.Kind
+		m := v.Manifest
+		s.mu.Unlock()
+		if err := s.writeManifest("rename:manifest", &m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renameInside moves a name within one checkpoint.
+func (s *Store) renameInside(a, b place, tgid uint32) error {
+	rec := a.rec
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if a.rel == b.rel {
+		return nil
+	}
+	sv, err := s.changing(rec, b.rel, tgid)
+	if err != nil {
+		return err
+	}
+	if d := rec.drafts[a.rel]; d != nil && !d.visible && d.isReady() {
+		// The writer moves a file that it still has open: from here on it is
+		// under its name for everybody.
+		if err := s.publish(d); err != nil {
+			return err
+		}
+	}
+	src, dst := path.Join(sv.tree(), a.rel), path.Join(sv.tree(), b.rel)
+	st, err := s.disk.Stat(src)
+	if err != nil {
+		return err
+	}
+	if d := rec.drafts[b.rel]; d != nil {
+		s.abandon(d)
+	}
+	old, gone := s.disk.Stat(dst)
+	if err := s.disk.Rename("rename:inside", src, dst, 0); err != nil {
+		return err
+	}
+	if gone == nil && old.Nlink <= 1 && old.Ino != st.Ino {
+		s.identities.forget(&old)
+	}
+	rec.rekey(sv, a.rel, b.rel)
+	if sv.rewritten[b.rel] || st.IsDir() {
+		s.core(sv, b.rel)
+	}
+	sv.rewritten[b.rel] = true
+	sv.removed = true // the old name may be one of the base's
+	s.touch(sv, tgid)
+	return nil
+}
+
+// rekey moves what is kept by path when a name inside the checkpoint moves.
+// Needs mu.
+func (rec *record) rekey(sv *save, from, to string) {
+	moved := func(p string) (string, bool) {
+		if p == from {
+			return to, true
+		}
+		if strings.HasPrefix(p, from+"/") {
+			return to + p[len(from):], true
+		}
+		return p, false
+	}
+	for p, d := range rec.drafts {
+		if q, ok := moved(p); ok {
+			delete(rec.drafts, p)
+			d.rel = q
+			rec.drafts[q] = d
+		}
+	}
+	for p, id := range rec.numbers {
+		if q, ok := moved(p); ok {
+			delete(rec.numbers, p)
+			rec.numbers[q] = id
+		}
+	}
+	for p := range sv.rewritten {
+		if q, ok := moved(p); ok {
+			delete(sv.rewritten, p)
+			sv.rewritten[q] = true
+		}
+	}
+}
+
+// renameIn makes a plain directory the content of a checkpoint's name.
+func (s *Store) renameIn(from string, rec *record, tgid uint32) error {
+	s.awaitSealed(rec)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if err := s.makeWay(rec); err != nil {
+		return err
+	}
+	return s.adoptTree(from, rec, tgid)
+}
+
+// makeWay removes an empty live directory that a rename is about to replace, as
+// rename(2) does. Needs rec.mu.
+func (s *Store) makeWay(rec *record) error {
+	dir, live := rec.live()
+	if !live {
+		return nil
+	}
+	if s.hasEntries(rec, dir, "") {
+		return unix.ENOTEMPTY
+	}
+	return s.deleteRecord(rec, "replaced by a rename")
+}
+
+// adoptTree stages a directory as the content of rec, whole: everything in it
+// is new, and the rename is the trainer's word that it is complete. Needs rec.mu.
+func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
+	st, err := s.disk.Stat(from)
+	if err != nil {
+		return err
+	}
+	if rec.dead { // makeWay buried it
+		rec = s.checkpoint(rec.run.path, rec.name)
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+	}
+	sv, err := s.stage(rec, func(sv *save) error {
+		return s.disk.Rename("rename:in", from, sv.tree(), 0)
+	})
+	if err != nil {
+		s.bury(rec)
+		return err
+	}
+	sv.base = nil
+	rec.numbers[""] = s.identities.of(&st)
+	if err := s.enter(sv, ""); err != nil {
+		return err
+	}
+	s.touch(sv, tgid)
+	sv.boundary = true
+	s.schedule(sv, 0)
+	return nil
+}
+
+// enter marks everything below rel of a save as new, and gives a file an inode
+// of its own that has another name somewhere: what is committed is never
+// written through another door. Needs rec.mu.
+func (s *Store) enter(sv *save, rel string) error {
+	base := path.Join(sv.tree(), rel)
+	tree, err := s.walk(base)
+	if err != nil {
+		return err
+	}
+	for _, e := range tree {
+		p := path.Join(rel, e.rel)
+		switch {
+		case e.st.IsDir():
+			sv.rec.numbers[p] = s.identities.of(&e.st)
+		case e.st.IsRegular() && e.st.Nlink > 1:
+			if err := s.unshare(path.Join(sv.tree(), p)); err != nil {
+				return err
+			}
+		}
+		if !e.st.IsDir() {
+			sv.rewritten[p] = true
+			s.core(sv, p)
+		}
+	}
+	return nil
+}
+
+// unshare replaces a name's inode by a copy of it.
+func (s *Store) unshare(p string) error {
+	tmp := path.Join(stagingDir, s.newID()+".copy")
+	if err := s.disk.Copy("unshare", p, tmp); err != nil {
+		return err
+	}
+	return s.disk.Rename("unshare", tmp, p, 0)
+}
+
+// unshareTree does so for every file below dir that has another name.
+func (s *Store) unshareTree(dir string, st *disk.Stat) error {
+	if !st.IsDir() {
+		if st.IsRegular() && st.Nlink > 1 {
+			return s.unshare(dir)
+		}
+		return nil
+	}
+	tree, err := s.walk(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range tree {
+		if e.st.IsRegular() && e.st.Nlink > 1 {
+			if err := s.unshare(path.Join(dir, e.rel)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

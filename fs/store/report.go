@@ -1,0 +1,331 @@
+package store
+
+import (
+	"os"
+	"path"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"ckptfs/layout"
+	"ckptfs/policy"
+)
+
+// The reports are an interface that scripts rely on: fields are added, never
+// changed. Unknown numbers are null.
+
+// ListReport is `ls --json`.
+type ListReport struct {
+	Runs []RunList `json:"runs"`
+}
+
+// RunList is one run of a ListReport; its path is "." for the root.
+type RunList struct {
+	Path        string          `json:"path"`
+	Layout      string          `json:"layout"`
+	Checkpoints []CheckpointRow `json:"checkpoints"`
+}
+
+// CheckpointRow is one checkpoint, or one earlier, deleted or held-back version.
+type CheckpointRow struct {
+	Name        string       `json:"name"`
+	Kind        layout.Kind  `json:"kind"`
+	Epoch       *int64       `json:"epoch"`
+	Step        *int64       `json:"step"`
+	GlobalStep  *int64       `json:"global_step"`
+	Size        int64        `json:"size"`
+	State       policy.State `json:"state"`
+	Version     string       `json:"version"`
+	CommittedAt *time.Time   `json:"committed_at"`
+	Views       []string     `json:"views"`
+	Pinned      bool         `json:"pinned"`
+	Reason      string       `json:"reason"`
+}
+
+// StatusReport is `status --json`.
+type StatusReport struct {
+	Mountpoint  string      `json:"mountpoint"`
+	Backing     string      `json:"backing"`
+	PID         int         `json:"pid"`
+	Passthrough bool        `json:"passthrough"`
+	Runs        []RunStatus `json:"runs"`
+	Trash       SpaceUse    `json:"trash"`
+	Quarantine  SpaceUse    `json:"quarantine"`
+	UnknownEnds int64       `json:"unknown_ends"` // files whose writer's fate could not be learned
+	Commits     int64       `json:"commits"`
+	Pruned      int64       `json:"pruned"`
+}
+
+// SpaceUse is what a private directory holds.
+type SpaceUse struct {
+	Entries int   `json:"entries"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// RunStatus is one run of a StatusReport.
+type RunStatus struct {
+	Path   string            `json:"path"`
+	Layout string            `json:"layout"`
+	Why    string            `json:"why"`
+	Views  map[string]string `json:"views"` // view name → checkpoint name
+	Saves  []SaveStatus      `json:"saves"`
+	Policy string            `json:"policy"`
+	Hints  []string          `json:"hints"`
+}
+
+// SaveStatus is one open save.
+type SaveStatus struct {
+	Name    string   `json:"name"`
+	Writers int      `json:"writers"`
+	Bytes   int64    `json:"bytes"`
+	Missing []string `json:"missing"`
+	State   string   `json:"state"`
+}
+
+// ExplainReport is `explain --json` of one run.
+type ExplainReport struct {
+	Path        string                 `json:"path"`
+	Views       map[string]ExplainView `json:"views"`
+	Checkpoints []ExplainCheckpoint    `json:"checkpoints"`
+}
+
+// ExplainView says why a view resolves as it does.
+type ExplainView struct {
+	Target  *string       `json:"target"`
+	Reason  string        `json:"reason"`
+	Skipped []ExplainSkip `json:"skipped"`
+}
+
+// ExplainSkip is a checkpoint that a view passed over.
+type ExplainSkip struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+// ExplainCheckpoint says why retention keeps or deletes a checkpoint.
+type ExplainCheckpoint struct {
+	Name    string        `json:"name"`
+	Action  policy.Action `json:"action"`
+	Reasons []string      `json:"reasons"`
+}
+
+// runsSorted lists the runs by path.
+func (s *Store) runsSorted() []*run {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []*run
+	for _, r := range s.runs {
+		out = append(out, r)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].path < out[j].path })
+	return out
+}
+
+func (r *run) shown() string {
+	if r.path == "" {
+		return "."
+	}
+	return r.path
+}
+
+func (r *run) layoutName() string {
+	if r.layout == nil {
+		return ""
+	}
+	return r.layout.Name
+}
+
+// List reports the checkpoints of every run, by progress; all adds history,
+// trash, quarantine and saves that are hidden behind a committed version.
+func (s *Store) List(all bool) ListReport {
+	rep := ListReport{Runs: []RunList{}}
+	for _, r := range s.runsSorted() {
+		rv := s.candidates(r)
+		rv.views = policy.Resolve(rv.candidates, s.cfg)
+		list := RunList{Path: r.shown(), Layout: r.layoutName(), Checkpoints: []CheckpointRow{}}
+		for i, c := range rv.candidates {
+			if c.State == policy.History && !all {
+				continue
+			}
+			list.Checkpoints = append(list.Checkpoints, s.row(rv, i))
+		}
+		if all {
+			list.Checkpoints = append(list.Checkpoints, s.trashRows(r.path)...)
+		}
+		rep.Runs = append(rep.Runs, list)
+	}
+	return rep
+}
+
+func (s *Store) row(rv *runViews, i int) CheckpointRow {
+	c := rv.candidates[i]
+	row := CheckpointRow{
+		Name: c.Name, Kind: c.Kind, Epoch: c.Epoch, Step: c.Step, GlobalStep: c.GlobalStep,
+		Size: c.Size, State: c.State, Version: c.ID, Views: s.viewsShowing(rv, i),
+		Pinned: c.Pinned, Reason: c.Reason,
+	}
+	if !c.CommittedAt.IsZero() {
+		at := c.CommittedAt
+		row.CommittedAt = &at
+	}
+	if c.Saving && c.State == policy.Committed {
+		row.Reason = "a save is under way; the views show the version before"
+	}
+	return row
+}
+
+// viewsShowing names the views that resolve to a candidate.
+func (s *Store) viewsShowing(rv *runViews, i int) []string {
+	n := s.cfg.Views
+	out := []string{}
+	for _, v := range []struct {
+		name string
+		res  policy.Resolution
+	}{{n.Latest, rv.views.Latest}, {n.Resume, rv.views.Resume}, {n.Best, rv.views.Best}} {
+		if v.res.Target == i && v.name != "" {
+			out = append(out, v.name)
+		}
+	}
+	for _, index := range []struct {
+		name    string
+		numbers map[int64]int
+	}{{n.ByEpoch, rv.views.ByEpoch}, {n.ByStep, rv.views.ByStep}} {
+		var hits []string
+		for number, at := range index.numbers {
+			if at == i && index.name != "" {
+				hits = append(hits, path.Join(index.name, strconv.FormatInt(number, 10)))
+			}
+		}
+		sort.Strings(hits)
+		out = append(out, hits...)
+	}
+	return out
+}
+
+func (s *Store) trashRows(run string) (out []CheckpointRow) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, t := range s.trash {
+		if t.Run != run {
+			continue
+		}
+		row := CheckpointRow{Name: t.Name, Size: t.Size, State: policy.Trash, Version: t.ID, Reason: t.Reason, Views: []string{}}
+		if v := t.version; v != nil {
+			at := v.CommittedAt
+			row.Kind, row.Epoch, row.Step, row.GlobalStep = v.Kind, v.Progress.Epoch, v.Progress.Step, v.Progress.GlobalStep
+			row.CommittedAt = &at
+		}
+		out = append(out, row)
+	}
+	for _, h := range s.quarantine {
+		if dir, _ := split(dirOf(h.Path)); dir == run {
+			out = append(out, CheckpointRow{Name: h.Path, Size: h.Size, State: policy.Quarantine, Version: h.ID, Reason: h.Reason, Views: []string{}})
+		}
+	}
+	return out
+}
+
+// Status reports what is going on.
+func (s *Store) Status() StatusReport {
+	rep := StatusReport{
+		Mountpoint: s.opts.Mountpoint, PID: os.Getpid(), Runs: []RunStatus{},
+		UnknownEnds: s.counters.UnknownEnds.Load(), Commits: s.counters.Commits.Load(), Pruned: s.counters.Pruned.Load(),
+	}
+	s.mu.RLock()
+	for _, t := range s.trash {
+		rep.Trash.Entries++
+		rep.Trash.Bytes += t.Size
+	}
+	for _, h := range s.quarantine {
+		rep.Quarantine.Entries++
+		rep.Quarantine.Bytes += h.Size
+	}
+	s.mu.RUnlock()
+	for _, r := range s.runsSorted() {
+		rv := s.candidates(r)
+		rv.views = policy.Resolve(rv.candidates, s.cfg)
+		rs := RunStatus{
+			Path: r.shown(), Layout: r.layoutName(), Why: r.why, Views: map[string]string{},
+			Saves: s.saves(r), Policy: s.cfg.Retention.String(), Hints: []string{},
+		}
+		n := s.cfg.Views
+		for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {
+			if res.Target >= 0 && name != "" {
+				rs.Views[name] = rv.candidates[res.Target].Name
+			}
+		}
+		if _, _, hint := policy.Behind(rv.candidates, rv.views); hint != "" {
+			rs.Hints = append(rs.Hints, hint)
+		}
+		rep.Runs = append(rep.Runs, rs)
+	}
+	return rep
+}
+
+func (s *Store) saves(r *run) []SaveStatus {
+	out := []SaveStatus{}
+	for _, rec := range s.recordsOf(r) {
+		rec.mu.RLock()
+		for _, sv := range rec.saves {
+			st := SaveStatus{Name: rec.name, Missing: sv.lacks(), State: "open"}
+			if sv.sealed {
+				st.State = "committing"
+			}
+			for _, d := range rec.drafts {
+				if d.save == sv {
+					st.Writers += len(d.handles)
+				}
+			}
+			if st.Missing == nil {
+				st.Missing = []string{}
+			}
+			if tree, err := s.walk(sv.dir()); err == nil {
+				for _, e := range tree {
+					if e.st.IsRegular() && e.st.Nlink == 1 {
+						st.Bytes += e.st.Size
+					}
+				}
+			}
+			out = append(out, st)
+		}
+		rec.mu.RUnlock()
+	}
+	slices.SortFunc(out, func(a, b SaveStatus) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Explain says for every run why its views resolve as they do, and why
+// retention keeps or deletes each checkpoint.
+func (s *Store) Explain() []ExplainReport {
+	out := []ExplainReport{}
+	for _, r := range s.runsSorted() {
+		rv := s.candidates(r)
+		rv.views = policy.Resolve(rv.candidates, s.cfg)
+		rep := ExplainReport{Path: r.shown(), Views: map[string]ExplainView{}, Checkpoints: []ExplainCheckpoint{}}
+		n := s.cfg.Views
+		for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {
+			if name != "" {
+				rep.Views[name] = explainView(rv, res)
+			}
+		}
+		for _, d := range policy.Retain(rv.candidates, rv.views, s.cfg.Retention, s.clock.Now()) {
+			rep.Checkpoints = append(rep.Checkpoints, ExplainCheckpoint{d.Name, d.Action, d.Reasons})
+		}
+		out = append(out, rep)
+	}
+	return out
+}
+
+func explainView(rv *runViews, res policy.Resolution) ExplainView {
+	v := ExplainView{Reason: res.Reason, Skipped: []ExplainSkip{}}
+	if res.Target >= 0 {
+		name := rv.candidates[res.Target].Name
+		v.Target = &name
+	}
+	for _, skip := range res.Skipped {
+		v.Skipped = append(v.Skipped, ExplainSkip{skip.Name, skip.Reason})
+	}
+	return v
+}

@@ -1,0 +1,177 @@
+package store
+
+import (
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"ckptfs/layout"
+)
+
+// run is a directory that holds the checkpoints of one training run. The root
+// is always one; any other directory becomes one when a checkpoint appears in it.
+type run struct {
+	path    string // relative to the backing directory; guarded by Store.mu
+	layout  *layout.Layout
+	why     string             // how the layout was found, for status
+	records map[string]*record // guarded by Store.mu
+	views   atomic.Pointer[runViews]
+}
+
+// record is one checkpoint name of a run, from the first change below it until
+// it is gone from the live tree, the views and the disk.
+type record struct {
+	mu  sync.RWMutex
+	run *run
+
+	// Written with mu and Store.mu both held; either is enough to read.
+	name      string
+	match     layout.Match
+	committed *Version   // what views resolve the name to
+	natural   bool       // a directory lies under the natural name
+	saves     []*save    // oldest first; all but the last are sealed
+	history   []*Version // newest first
+	invalid   string     // why what lies under the natural name is not committed
+	dead      bool       // no longer in run.records
+
+	// Guarded by mu.
+	numbers map[string]Ident  // of live directories, by path in the checkpoint
+	drafts  map[string]*draft // unpublished or not yet final files, by path
+
+	readers atomic.Int32 // files of the committed version that are open by their live name
+}
+
+// path is the natural path of the checkpoint in the backing directory.
+func (r *record) path() string { return path.Join(r.run.path, r.name) }
+
+// live is where the live tree of the name lies; ok is false when the name does
+// not exist there. Needs mu.
+func (r *record) live() (p string, ok bool) {
+	if n := len(r.saves); n > 0 {
+		return r.saves[n-1].tree(), true
+	}
+	if r.natural {
+		return r.path(), true
+	}
+	return "", false
+}
+
+// current is the save that takes changes now, nil when the next change opens one.
+func (r *record) current() *save {
+	if n := len(r.saves); n > 0 && !r.saves[n-1].sealed {
+		return r.saves[n-1]
+	}
+	return nil
+}
+
+// aside reports whether the committed version lies under another name: it was
+// renamed aside, and its successor is not committed yet.
+func (r *record) aside() bool { return !r.natural && r.committed != nil }
+
+// place is where a path of the mount belongs.
+type place struct {
+	path string // the whole path
+	rec  *record
+	rel  string // below the checkpoint, "" for itself
+}
+
+// locate finds the checkpoint that a path lies in; rec is nil for plain paths.
+// Of nested matches the outermost is the checkpoint.
+func (s *Store) locate(p string) place {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for end := 0; ; {
+		dir := strings.TrimSuffix(p[:end], "/")
+		rest := p[end:]
+		name, rel, more := strings.Cut(rest, "/")
+		if r := s.runs[dir]; r != nil {
+			if rec := r.records[name]; rec != nil {
+				return place{p, rec, rel}
+			}
+		}
+		if !more {
+			return place{path: p}
+		}
+		end += len(name) + 1
+	}
+}
+
+// split is path.Split without the slash at the end of the directory.
+func split(p string) (dir, name string) {
+	dir, name = path.Split(p)
+	return strings.TrimSuffix(dir, "/"), name
+}
+
+// match says what a new directory called name in dir would be: a checkpoint of
+// the layout of that run, or of any layout while the run has none.
+func (s *Store) match(dir, name string) (*layout.Layout, layout.Match, bool) {
+	s.mu.RLock()
+	r := s.runs[dir]
+	s.mu.RUnlock()
+	if r != nil && r.layout != nil {
+		m, ok := r.layout.Match(name, true)
+		return r.layout, m, ok && m.Checkpoint()
+	}
+	for _, l := range s.layouts {
+		if m, ok := l.Match(name, true); ok && m.Checkpoint() {
+			return l, m, true
+		}
+	}
+	return nil, layout.Match{}, false
+}
+
+// checkpoint returns the record of a checkpoint directory called name in dir,
+// made when there is none; nil when the name is no checkpoint's.
+func (s *Store) checkpoint(dir, name string) *record {
+	l, m, ok := s.match(dir, name)
+	if !ok || dir == Private || strings.HasPrefix(dir, Private+"/") {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.runs[dir]
+	if r == nil {
+		r = &run{path: dir, records: map[string]*record{}}
+		s.runs[dir] = r
+	}
+	if r.layout == nil {
+		r.layout = l
+		r.why = name + " is a name of " + l.Name
+		if s.cfg.Layout == l.Name {
+			r.why = "the configuration says so"
+		}
+	}
+	rec := r.records[name]
+	if rec == nil {
+		rec = &record{run: r, name: name, match: m, numbers: map[string]Ident{}, drafts: map[string]*draft{}}
+		r.records[name] = rec
+	}
+	return rec
+}
+
+// bury takes a record whose name means nothing any more out of the catalog.
+// Needs rec.mu.
+func (s *Store) bury(rec *record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if rec.natural || rec.committed != nil || len(rec.saves) > 0 || len(rec.history) > 0 {
+		return
+	}
+	rec.dead = true
+	delete(rec.run.records, rec.name)
+	if len(rec.run.records) == 0 && rec.run.path != "" {
+		delete(s.runs, rec.run.path)
+	}
+}
+
+// change runs f with Store.mu held and drops what was derived from the old
+// state of the run. Needs rec.mu.
+func (s *Store) change(rec *record, f func()) {
+	s.mu.Lock()
+	f()
+	r := rec.run
+	r.views.Store(nil)
+	s.generation.Add(1)
+	s.mu.Unlock()
+}

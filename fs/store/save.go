@@ -1,0 +1,250 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/proc"
+)
+
+// save is everything from the first change under a checkpoint name until it is
+// committed or discarded. Its fields are guarded by the record's mu (rec
+// also by Store.mu, as the marked fields of a record); id never changes.
+//
+//	open ──(complete, quiet)──► sealed ──► committed
+//	 │                            └──(sync failed)──► open again, failed
+//	 └──(name deleted, same content, too old)──► gone
+type save struct {
+	id   string
+	rec  *record
+	base *Version // what the clone was taken from; nil for a new name
+
+	created time.Time
+	changed time.Time // the last change of content
+	changes int       // counts them, so that a judge sees one that came meanwhile
+
+	rewritten map[string]bool // paths with an inode that is new in this save
+	removed   bool            // something of the base was removed
+	order     []string        // core files published in this attempt, in order
+	writers   map[uint32]proc.Watch
+	boundary  bool   // the trainer's word that it is complete: commit without settling
+	hurry     bool   // an unmount waits: judge now, by the same rules
+	forced    bool   // the user said: commit what is there
+	sealed    bool   // takes no more changes
+	failed    string // why a complete save is not committed
+	missing   []string
+	problems  []string
+	attempts  int
+	recovered bool   // found at mount: who wrote it is not known
+	otherBoot bool   // and the machine has been down since
+	cancel    func() // stops the timer of the next judgement
+	done      chan struct{}
+}
+
+// saveNote is save.json: what recovery needs to know of an unfinished save.
+type saveNote struct {
+	ID      string    `json:"id"`
+	Run     string    `json:"run"`
+	Name    string    `json:"name"`
+	Base    string    `json:"base,omitempty"`
+	Boot    string    `json:"boot"`
+	Created time.Time `json:"created"`
+}
+
+func (sv *save) dir() string    { return path.Join(stagingDir, sv.id) }
+func (sv *save) tree() string   { return path.Join(stagingDir, sv.id, "tree") }
+func (sv *save) drafts() string { return path.Join(stagingDir, sv.id, "open") }
+
+// openSave returns the save that takes a change of rec, opening one as a clone
+// of what is live. Needs rec.mu.
+func (s *Store) openSave(rec *record) (*save, error) {
+	if s.readOnly {
+		return nil, unix.EROFS
+	}
+	if sv := rec.current(); sv != nil {
+		return sv, nil
+	}
+	from, exists := rec.live()
+	sv, err := s.stage(rec, func(sv *save) error {
+		if exists {
+			return s.clone("save:clone", from, sv.tree())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.opts.Notify.Dir(rec.path())
+	return sv, nil
+}
+
+// stage makes the staging directory of a new save, fills its tree, and enters
+// it as the live face of rec. Needs rec.mu.
+func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
+	now := s.clock.Now()
+	sv := &save{
+		id: s.newID(), rec: rec, created: now, changed: now,
+		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, done: make(chan struct{}),
+	}
+	if rec.natural {
+		sv.base = rec.committed
+	}
+	if err := s.disk.Mkdir("save:open", sv.dir(), 0o700); err != nil {
+		return nil, err
+	}
+	err := s.disk.Mkdir("save:open", sv.drafts(), 0o700)
+	if err == nil {
+		err = s.noteSave(sv)
+	}
+	if err == nil {
+		err = fill(sv)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.removeAll("save:undo", sv.dir()))
+	}
+	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
+	s.log.Debug("save opened", "checkpoint", rec.path(), "save", sv.id)
+	return sv, nil
+}
+
+func (s *Store) noteSave(sv *save) error {
+	note := saveNote{ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Boot: s.boot, Created: sv.created}
+	if sv.base != nil {
+		note.Base = sv.base.ID
+	}
+	b, err := json.Marshal(note)
+	if err != nil {
+		return fmt.Errorf("encode save %s: %w", sv.id, err)
+	}
+	return s.writeFile("save:note", path.Join(sv.dir(), "save.json"), append(b, '\n'), false)
+}
+
+// touch records a change of content by a process and sets the next judgement.
+// Needs rec.mu.
+func (s *Store) touch(sv *save, tgid uint32) {
+	sv.changed = s.clock.Now()
+	sv.changes++
+	sv.failed = ""
+	sv.boundary, sv.hurry = false, false
+	if _, ok := sv.writers[tgid]; !ok && tgid != 0 {
+		sv.writers[tgid] = s.procs.Watch(tgid)
+	}
+	s.schedule(sv, s.cfg.Save.Settle)
+}
+
+// drop takes a save out of its record and removes what it staged. The live
+// tree falls back to what is committed. Needs rec.mu.
+func (s *Store) drop(sv *save, why string) {
+	rec := sv.rec
+	if sv.cancel != nil {
+		sv.cancel()
+	}
+	for rel, d := range rec.drafts {
+		if d.save == sv {
+			d.gone = true
+			delete(rec.drafts, rel)
+		}
+	}
+	s.change(rec, func() {
+		for i, other := range rec.saves {
+			if other == sv {
+				rec.saves = append(rec.saves[:i:i], rec.saves[i+1:]...)
+				break
+			}
+		}
+	})
+	s.finish(sv)
+	s.log.Debug("save dropped", "checkpoint", rec.path(), "save", sv.id, "why", why)
+	if err := s.removeAll("save:drop", sv.dir()); err != nil {
+		s.log.Warn("cannot remove a dropped save; recovery will", "save", sv.id, "err", err)
+	}
+	s.wake()
+}
+
+// finish gives back what a save holds.
+func (s *Store) finish(sv *save) {
+	for _, w := range sv.writers {
+		w.Close()
+	}
+	sv.writers = map[uint32]proc.Watch{}
+	select {
+	case <-sv.done:
+	default:
+		close(sv.done)
+	}
+}
+
+// lockOf locks the record that a save belongs to; a rename may move it meanwhile.
+func (s *Store) lockOf(sv *save) *record {
+	owner := func() *record {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return sv.rec
+	}
+	for {
+		rec := owner()
+		rec.mu.Lock()
+		if owner() == rec {
+			return rec
+		}
+		rec.mu.Unlock()
+	}
+}
+
+// awaitSealed returns when no sealed save of the record is being committed.
+// Called without locks; a rename or a removal of the whole name needs it.
+func (s *Store) awaitSealed(rec *record) {
+	for {
+		var busy *save
+		rec.mu.RLock()
+		for _, sv := range rec.saves {
+			if sv.sealed {
+				busy = sv
+				break
+			}
+		}
+		rec.mu.RUnlock()
+		if busy == nil {
+			return
+		}
+		<-busy.done
+	}
+}
+
+// wake tells those who wait for saves to settle that one of them moved.
+func (s *Store) wake() {
+	s.mu.Lock()
+	s.settled.Broadcast()
+	s.mu.Unlock()
+}
+
+// closeSaves parks every open save: the files stay staged for the next mount.
+func (s *Store) closeSaves() {
+	for _, rec := range s.allRecords() {
+		rec.mu.Lock()
+		for _, sv := range rec.saves {
+			if sv.cancel != nil {
+				sv.cancel()
+			}
+			s.finish(sv)
+		}
+		rec.mu.Unlock()
+	}
+}
+
+func (s *Store) allRecords() []*record {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []*record
+	for _, r := range s.runs {
+		for _, rec := range r.records {
+			out = append(out, rec)
+		}
+	}
+	return out
+}

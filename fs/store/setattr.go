@@ -1,0 +1,254 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Change is what chmod, chown, truncate and utimens ask for; nil leaves a field
+// as it is. Times may be unix.UTIME_NOW.
+type Change struct {
+	Mode         *uint32
+	UID, GID     *uint32
+	Size         *int64
+	Atime, Mtime *unix.Timespec
+}
+
+// SetAttr changes the attributes of the inode that (p, id) names. Owner, mode
+// and times alone are no save: they are applied in place. A new size is.
+func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr, error) {
+	if ch.Size != nil {
+		if err := s.truncate(p, id, f, *ch.Size, c); err != nil {
+			return Attr{}, err
+		}
+	}
+	if f != nil {
+		if err := applyFd(f, ch); err != nil {
+			return Attr{}, err
+		}
+		a, err := f.Stat()
+		return a, err
+	}
+	err := s.reach(p, id, func(b string, rec *record) error {
+		if err := s.apply(b, ch); err != nil {
+			return err
+		}
+		if ch.Mtime != nil && rec != nil {
+			s.noteMtime(rec, b)
+		}
+		return nil
+	})
+	if err != nil {
+		return Attr{}, err
+	}
+	return s.Attr(p, id)
+}
+
+func (s *Store) apply(b string, ch Change) error {
+	if ch.UID != nil || ch.GID != nil {
+		if err := s.disk.Chown("setattr", b, optional(ch.UID), optional(ch.GID)); err != nil {
+			return err
+		}
+	}
+	if ch.Mode != nil {
+		if err := s.disk.Chmod("setattr", b, *ch.Mode); err != nil {
+			return err
+		}
+	}
+	if ch.Atime != nil || ch.Mtime != nil {
+		return s.disk.Chtimes("setattr", b, timeOr(ch.Atime), timeOr(ch.Mtime))
+	}
+	return nil
+}
+
+func applyFd(f *File, ch Change) error {
+	fd := int(f.Fd())
+	var errs []error
+	if ch.UID != nil || ch.GID != nil {
+		errs = append(errs, unix.Fchown(fd, optional(ch.UID), optional(ch.GID)))
+	}
+	if ch.Mode != nil {
+		errs = append(errs, unix.Fchmod(fd, *ch.Mode&0o7777))
+	}
+	if ch.Atime != nil || ch.Mtime != nil {
+		times := []unix.Timespec{timeOr(ch.Atime), timeOr(ch.Mtime)}
+		errs = append(errs, unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("change %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+func optional(id *uint32) int {
+	if id == nil {
+		return -1
+	}
+	return int(*id)
+}
+
+func timeOr(t *unix.Timespec) unix.Timespec {
+	if t == nil {
+		return unix.Timespec{Nsec: unix.UTIME_OMIT}
+	}
+	return *t
+}
+
+// truncate sets the size: of an open file where it is, of a plain file by name,
+// and of a committed one by way of a draft.
+func (s *Store) truncate(p string, id Ident, f *File, size int64, c Caller) error {
+	if f != nil {
+		if err := unix.Ftruncate(int(f.Fd()), size); err != nil {
+			return fmt.Errorf("truncate %s: %w", f.Name(), err)
+		}
+		return nil
+	}
+	at := s.locate(p)
+	if at.rec == nil {
+		return s.truncateAt(p, id, size)
+	}
+	tgid := s.procs.Process(c.TID)
+	rec := at.rec
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if d := rec.drafts[at.rel]; d != nil && d.isReady() && d.ident == id {
+		if err := s.truncateAt(d.path(), id, size); err != nil {
+			return err
+		}
+		if len(d.handles) == 0 { // truncate(2) by name: nobody will close it
+			s.settle(d)
+		}
+		s.touch(d.save, tgid)
+		return nil
+	}
+	sv, err := s.openSave(rec)
+	if err != nil {
+		return err
+	}
+	if sv.rewritten[at.rel] && rec.drafts[at.rel] == nil {
+		err := s.truncateAt(path.Join(sv.tree(), at.rel), id, size)
+		s.touch(sv, tgid)
+		return err
+	}
+	if err := s.redraft(at, tgid, false); err != nil {
+		return err
+	}
+	return unix.ESTALE // the kernel looks the name up again and comes back
+}
+
+func (s *Store) truncateAt(b string, id Ident, size int64) error {
+	f, err := s.open(b, id, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer f.File.Close()
+	if err := unix.Ftruncate(int(f.Fd()), size); err != nil {
+		return fmt.Errorf("truncate %s: %w", b, err)
+	}
+	return nil
+}
+
+// noteMtime keeps the manifest in step when a trainer sets the time of a
+// committed file, so that the next mount does not take it for a change from
+// outside. Needs rec.mu in either mode.
+func (s *Store) noteMtime(rec *record, b string) {
+	v := rec.committed
+	if v == nil || len(rec.saves) > 0 || !rec.natural {
+		return
+	}
+	st, err := s.disk.Stat(b)
+	if err != nil || !st.IsRegular() {
+		return
+	}
+	s.mu.Lock()
+	changed := false
+	files := append([]ManifestFile(nil), v.Files...)
+	for i := range files {
+		if files[i].Ino == st.Ino && files[i].MtimeNS != st.Mtime.Nano() {
+			files[i].MtimeNS, changed = st.Mtime.Nano(), true
+		}
+	}
+	v.Files = files
+	m := v.Manifest
+	s.mu.Unlock()
+	if changed {
+		s.report("write down a changed time", s.writeManifest("setattr:manifest", &m))
+	}
+}
+
+// Link gives a file a second name. Across the border of a checkpoint it is
+// refused as between file systems: what is committed is never written through
+// another door.
+func (s *Store) Link(from, to string, c Caller) (Attr, error) {
+	if private(from) || private(to) {
+		return Attr{}, unix.EPERM
+	}
+	a, b := s.locate(from), s.locate(to)
+	if a.rec != b.rec || b.rec != nil && b.rel == "" {
+		return Attr{}, unix.EXDEV
+	}
+	if a.rec == nil {
+		if err := s.disk.Link("link", from, to); err != nil {
+			return Attr{}, err
+		}
+		return s.plainAttr(to)
+	}
+	rec := a.rec
+	tgid := s.procs.Process(c.TID)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if d := rec.drafts[a.rel]; d != nil && !d.visible {
+		return Attr{}, unix.EBUSY // still being written
+	}
+	if d := rec.drafts[b.rel]; d != nil && !d.gone {
+		return Attr{}, unix.EEXIST
+	}
+	sv, err := s.changing(rec, b.rel, tgid)
+	if err != nil {
+		return Attr{}, err
+	}
+	if err := s.disk.Link("link", path.Join(sv.tree(), a.rel), path.Join(sv.tree(), b.rel)); err != nil {
+		s.discardIfUntouched(sv)
+		return Attr{}, err
+	}
+	sv.rewritten[b.rel] = true
+	s.core(sv, b.rel)
+	s.touch(sv, tgid)
+	return s.recordAttr(rec, b.rel)
+}
+
+// Getxattr reads an extended attribute; the names user.ckptfs.* are the
+// store's own.
+func (s *Store) Getxattr(p string, id Ident, name string, dest []byte) (n int, err error) {
+	err = s.reach(p, id, func(b string, _ *record) error {
+		n, err = s.disk.Getxattr(b, name, dest)
+		return err
+	})
+	return n, err
+}
+
+// Listxattr lists the names of the extended attributes.
+func (s *Store) Listxattr(p string, id Ident, dest []byte) (n int, err error) {
+	err = s.reach(p, id, func(b string, _ *record) error {
+		n, err = s.disk.Listxattr(b, dest)
+		return err
+	})
+	return n, err
+}
+
+// Setxattr sets an extended attribute in place; it is no save.
+func (s *Store) Setxattr(p string, id Ident, name string, data []byte, flags int) error {
+	return s.reach(p, id, func(b string, _ *record) error {
+		return s.disk.Setxattr("setxattr", b, name, data, flags)
+	})
+}
+
+// Removexattr removes an extended attribute in place.
+func (s *Store) Removexattr(p string, id Ident, name string) error {
+	return s.reach(p, id, func(b string, _ *record) error {
+		return s.disk.Removexattr("removexattr", b, name)
+	})
+}

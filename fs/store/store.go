@@ -1,0 +1,251 @@
+// Package store keeps checkpoints on disk: it gathers the changes of a save in
+// a staged clone, commits the whole checkpoint at once, keeps what was
+// replaced, and answers by name what the mount shows. It knows no FUSE types;
+// everything here works and is tested without a mount.
+//
+// A name has up to three faces. The live tree shows the newest staged content,
+// else what is committed. The views show the committed version only. The
+// backing directory holds, under natural names, committed versions and nothing
+// else; all the rest is below .ckptfs.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/fs/store/proc"
+	"ckptfs/layout"
+	"ckptfs/policy"
+)
+
+// Private is the directory that holds all private state, at the root of the
+// backing directory. It is never shown.
+const Private = ".ckptfs"
+
+const (
+	stagingDir    = Private + "/staging"
+	manifestDir   = Private + "/manifests"
+	historyDir    = Private + "/history"
+	trashDir      = Private + "/trash"
+	quarantineDir = Private + "/quarantine"
+	journalDir    = Private + "/journal"
+	pinsFile      = Private + "/pins.json"
+	lockFile      = Private + "/lock"
+)
+
+// Clock is the time as the store sees it, so that tests need no sleeping.
+type Clock interface {
+	Now() time.Time
+	// AfterFunc calls f in a goroutine of its own after d; stop prevents it.
+	AfterFunc(d time.Duration, f func()) (stop func())
+}
+
+// Notifier is told when something that a kernel may have cached has changed.
+// Its methods only queue: they are called with locks held and never wait.
+type Notifier interface {
+	// Entry says that name in dir may now mean something else, or nothing.
+	Entry(dir, name string)
+	// Dir says that the listing or the attributes of a live directory changed.
+	Dir(path string)
+}
+
+// Options configure a store; the zero value of each field has a default.
+type Options struct {
+	Config     policy.Config
+	Mountpoint string // where it is about to be mounted, "" for offline use
+	Clock      Clock
+	Processes  proc.Table
+	Notify     Notifier
+	Log        *slog.Logger
+}
+
+// Store is the state of one backing directory.
+//
+// Lock order, outermost first:
+//
+//	record.mu   one checkpoint name (two of them in the order of their paths);
+//	            held across metadata calls, never across data or a sync
+//	Version.mu  where one version lies; write-held only while it moves
+//	Store.mu    the catalog: which runs, names and versions there are; never
+//	            held across a call to the disk
+//
+// Fields of a record that are marked so are written with both record.mu and
+// Store.mu held, so that either is enough to read them.
+type Store struct {
+	disk     disk.Disk
+	root     *disk.Root // the same, for what needs a descriptor; nil in tests without one
+	opts     Options
+	cfg      policy.Config
+	clock    Clock
+	procs    proc.Table
+	log      *slog.Logger
+	layouts  []*layout.Layout // those that may apply; one when the configuration names it
+	boot     string
+	readOnly bool
+	lock     *lockHandle
+	exchange bool // RENAME_EXCHANGE works on this file system
+
+	mu         sync.RWMutex
+	runs       map[string]*run // by path; the root run is ""
+	pins       map[string]string
+	trash      []*trashed
+	quarantine []*Held
+	closed     bool
+
+	identities identities
+	events     events
+	counters   Counters
+	told       sync.Map // toldKey: opens that were answered with "look it up again"
+	seq        atomic.Uint64
+	retryPrune atomic.Bool // a second try is on its way
+	generation atomic.Uint64
+
+	work    sync.WaitGroup // every goroutine that the store started
+	stop    chan struct{}
+	settled sync.Cond // on mu: a save was committed, parked or dropped
+}
+
+// Counters are figures for status and metrics.
+type Counters struct {
+	Commits, Held, UnknownEnds, Pruned atomic.Int64
+}
+
+// ErrLocked says that another process works on the directory.
+var ErrLocked = errors.New("in use by another ckptfs")
+
+// Open opens the directory for a mount or an offline command that changes
+// something: it takes the lock, recovers, and builds the catalog. The store
+// takes over root and closes it.
+func Open(root *disk.Root, opts Options) (*Store, error) {
+	s := newStore(root, opts)
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	if err := s.recoverAll(); err != nil {
+		s.lock.release()
+		return nil, fmt.Errorf("recover: %w", err)
+	}
+	s.startKeeper()
+	return s, nil
+}
+
+// Look opens the directory to read it only: no lock, no recovery, nothing is
+// written. What a mounted daemon has in flight is not seen.
+func Look(root *disk.Root, opts Options) (*Store, error) {
+	s := newStore(root, opts)
+	s.readOnly = true
+	if err := s.buildCatalog(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func newStore(root *disk.Root, opts Options) *Store {
+	s := &Store{
+		disk: root, root: root, opts: opts, cfg: opts.Config,
+		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
+		boot: bootID(),
+		runs: map[string]*run{}, pins: map[string]string{},
+		stop: make(chan struct{}),
+	}
+	s.settled.L = &s.mu
+	s.identities.init()
+	if s.clock == nil {
+		s.clock = systemClock{}
+	}
+	if s.procs == nil {
+		s.procs = proc.System{}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.opts.Notify == nil {
+		s.opts.Notify = silence{}
+	}
+	s.layouts = layout.Builtin()
+	if name := s.cfg.Layout; name != "" && name != "auto" {
+		if l, err := layout.ByName(name); err == nil {
+			s.layouts = []*layout.Layout{l}
+		}
+	}
+	return s
+}
+
+// prepare makes the private directory, takes the lock and probes the disk.
+func (s *Store) prepare() error {
+	for _, dir := range []string{Private, stagingDir, manifestDir, historyDir, trashDir, quarantineDir, journalDir} {
+		if err := s.disk.Mkdir("prepare", dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+	}
+	lock, err := takeLock(s.disk, s.opts.Mountpoint)
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	s.exchange = s.probeExchange()
+	return nil
+}
+
+// probeExchange finds out whether two directories can be swapped in one step.
+func (s *Store) probeExchange() bool {
+	a, b := Private+"/probe-a", Private+"/probe-b"
+	defer func() { _, _ = s.disk.Rmdir("probe", a), s.disk.Rmdir("probe", b) }()
+	for _, p := range []string{a, b} {
+		if err := s.disk.Mkdir("probe", p, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return false
+		}
+	}
+	return s.disk.Rename("probe", a, b, unix.RENAME_EXCHANGE) == nil
+}
+
+// Close stops the background work, parks what is open, and gives the lock back.
+// What was complete should have been settled before.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.stop)
+	s.mu.Unlock()
+	s.work.Wait()
+	s.closeSaves()
+	s.lock.release()
+	return s.root.Close()
+}
+
+// Config is the configuration in force.
+func (s *Store) Config() policy.Config { return s.cfg }
+
+// Generation grows with every change of what a view may resolve to.
+func (s *Store) Generation() uint64 { return s.generation.Load() }
+
+// newID is unique below this directory and sorts by time.
+func (s *Store) newID() string {
+	return fmt.Sprintf("%s-%03d", s.clock.Now().UTC().Format("20060102T150405.000"), s.seq.Add(1)%1000)
+}
+
+// spawn runs f in a goroutine that Close waits for; false when it is too late.
+func (s *Store) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.work.Go(f)
+	return true
+}
+
+type silence struct{}
+
+func (silence) Entry(string, string) {}
+func (silence) Dir(string)           {}

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// SyncDir is fsync of a directory: for a checkpoint, and for the run that holds
+// it, the trainer's word that what is there is complete. It returns after the
+// commits that are complete there.
+func (s *Store) SyncDir(p string) error {
+	if at := s.locate(p); at.rec != nil {
+		return s.syncRecord(at.rec, at.rel)
+	}
+	for _, rec := range s.recordsAt(p) {
+		if err := s.syncRecord(rec, ""); err != nil {
+			return err
+		}
+	}
+	return s.disk.Sync("fsync", p)
+}
+
+func (s *Store) syncRecord(rec *record, rel string) error {
+	rec.mu.Lock()
+	sv := rec.current()
+	if sv == nil || s.hasWriters(rec) {
+		dir, ok := rec.live()
+		rec.mu.Unlock()
+		s.awaitSealed(rec)
+		if !ok || sv == nil {
+			return nil // committed, so durable
+		}
+		return s.disk.Sync("fsync", path.Join(dir, rel))
+	}
+	sv.boundary = true
+	if sv.cancel != nil {
+		sv.cancel()
+	}
+	rec.mu.Unlock()
+	s.consider(sv)
+	return s.awaitCommit(sv)
+}
+
+// awaitCommit returns when a save that was sealed is through; one that is not
+// complete has only been synced.
+func (s *Store) awaitCommit(sv *save) error {
+	rec := s.lockOf(sv)
+	sealed := sv.sealed
+	rec.mu.Unlock()
+	if !sealed {
+		return s.disk.Sync("fsync", sv.tree())
+	}
+	for {
+		rec := s.lockOf(sv)
+		failed, sealed := sv.failed, sv.sealed
+		rec.mu.Unlock()
+		select {
+		case <-sv.done:
+			return nil
+		default:
+		}
+		if !sealed && failed != "" {
+			return fmt.Errorf("commit %s: %s: %w", rec.path(), failed, unix.EIO)
+		}
+		s.await(context.Background(), recheck)
+	}
+}
+
+// Commit is the user's word that a save is complete. With force it is committed
+// as it stands, as long as nobody can still write to it.
+func (s *Store) Commit(p string, force bool) error {
+	at := s.locate(p)
+	if at.rec == nil || at.rel != "" {
+		return fmt.Errorf("%s is not a checkpoint", p)
+	}
+	rec := at.rec
+	rec.mu.Lock()
+	sv := rec.current()
+	if sv == nil {
+		rec.mu.Unlock()
+		return fmt.Errorf("%s has no open save", p)
+	}
+	sv.boundary, sv.forced, sv.failed = true, force, ""
+	rec.mu.Unlock()
+	s.consider(sv)
+	rec = s.lockOf(sv)
+	sealed, lacks := sv.sealed, sv.lacks()
+	sv.forced = false
+	rec.mu.Unlock()
+	select {
+	case <-sv.done:
+		return nil
+	default:
+	}
+	if !sealed {
+		return fmt.Errorf("%s is not complete: %s", p, joinWords(lacks))
+	}
+	return s.awaitCommit(sv)
+}
+
+func (s *Store) recordsAt(dir string) []*record {
+	s.mu.RLock()
+	r := s.runs[dir]
+	s.mu.RUnlock()
+	if r == nil {
+		return nil
+	}
+	return s.recordsOf(r)
+}
+
+func (s *Store) recordsOf(r *run) []*record {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []*record
+	for _, rec := range r.records {
+		out = append(out, rec)
+	}
+	return out
+}

@@ -1,0 +1,234 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// trashed is one deleted directory; it lies in .ckptfs/trash/<id>, its note
+// beside it.
+type trashed struct {
+	ID      string    `json:"id"`
+	Run     string    `json:"run"`
+	Name    string    `json:"name"`
+	Reason  string    `json:"reason"`
+	Deleted time.Time `json:"deleted_at"`
+	Valid   bool      `json:"valid"` // it was a committed version
+	Size    int64     `json:"size"`
+
+	version *Version // nil when it was none
+}
+
+func (t *trashed) path() string { return path.Join(trashDir, t.ID) }
+
+// retire moves what lies under a natural name away: a version that was renamed
+// aside and whose successor is not committed into the history, where it goes on
+// standing for the old name; anything else into the trash. Needs rec.mu.
+func (s *Store) retire(rec *record, why string) error {
+	v := rec.committed
+	if v != nil && v.rec != rec {
+		if err := s.moveVersion("delete:aside", v, rec.path(), path.Join(historyDir, v.ID)); err != nil {
+			return err
+		}
+		s.change(rec, func() { rec.natural, rec.committed = false, nil })
+		return s.syncMove(rec.run.path, historyDir)
+	}
+	id := s.newID()
+	if v != nil {
+		id = v.ID
+	}
+	if err := s.moveVersion("delete:trash", v, rec.path(), path.Join(trashDir, id)); err != nil {
+		return err
+	}
+	s.noteTrash(id, rec.run.path, rec.name, why, v)
+	s.change(rec, func() { rec.natural, rec.committed, rec.invalid = false, nil, "" })
+	if v != nil {
+		s.leftView(v)
+	}
+	return s.syncMove(rec.run.path, trashDir)
+}
+
+// syncMove makes a rename between two directories durable. Only then may what
+// was renamed be unlinked: a plain unlink once let a deleted checkpoint come
+// back after a power cut with another one's bytes.
+func (s *Store) syncMove(from, to string) error {
+	if err := s.disk.Sync("delete:sync", to); err != nil {
+		return err
+	}
+	return s.disk.Sync("delete:sync", from)
+}
+
+// toTrash moves an earlier version into the trash.
+func (s *Store) toTrash(v *Version, why string) error {
+	from := v.where()
+	if from == "" {
+		return nil
+	}
+	if err := s.moveVersion("history:trash", v, from, path.Join(trashDir, v.ID)); err != nil {
+		return err
+	}
+	s.noteTrash(v.ID, v.Run, v.Name, why, v)
+	s.leftView(v)
+	return nil
+}
+
+// noteTrash enters a directory that lies in the trash now.
+func (s *Store) noteTrash(id, run, name, why string, v *Version) {
+	t := &trashed{ID: id, Run: run, Name: name, Reason: why, Deleted: s.clock.Now(), Valid: v != nil, version: v}
+	if v != nil {
+		t.Size = v.Size
+	} else if tree, err := s.walk(t.path()); err == nil {
+		for _, e := range tree {
+			t.Size += e.st.Size
+		}
+	}
+	b, err := json.Marshal(t)
+	if err == nil {
+		err = s.writeFile("trash:note", t.path()+".json", append(b, '\n'), false)
+	}
+	s.report("write down what went to the trash", err)
+	s.mu.Lock()
+	s.trash = append(s.trash, t)
+	s.mu.Unlock()
+}
+
+// loadTrash reads what earlier mounts left in the trash.
+func (s *Store) loadTrash(manifests map[string]*Manifest) error {
+	list, err := s.disk.ReadDir(trashDir)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if strings.HasSuffix(e.Name, ".json") || strings.HasSuffix(e.Name, ".new") {
+			continue
+		}
+		t := &trashed{ID: e.Name, Name: e.Name, Reason: "its note is missing", Deleted: s.clock.Now()}
+		if b, err := s.readFile(path.Join(trashDir, e.Name+".json"), 1<<20); err == nil {
+			if json.Unmarshal(b, t) != nil || t.ID != e.Name {
+				t = &trashed{ID: e.Name, Name: e.Name, Reason: "its note is not readable", Deleted: s.clock.Now()}
+			}
+		}
+		if m := manifests[t.ID]; m != nil {
+			t.version = &Version{Manifest: *m, path: t.path()}
+			t.Valid, t.Size = true, m.Size
+		}
+		s.trash = append(s.trash, t)
+	}
+	return nil
+}
+
+// emptyTrash removes what is older than trash_ttl, or everything when all is
+// set. What a view still shows stays, and so does the newest valid version of a
+// run that has no other (retention.protect_last).
+func (s *Store) emptyTrash(all bool) error {
+	now := s.clock.Now()
+	s.mu.Lock()
+	list := slices.Clone(s.trash)
+	s.mu.Unlock()
+	sort.Slice(list, func(i, j int) bool { return list[i].Deleted.Before(list[j].Deleted) })
+	var errs []error
+	for _, t := range list {
+		age := now.Sub(t.Deleted)
+		if v := t.version; v != nil {
+			if v.views.Load() > 0 {
+				continue
+			}
+			if left := v.left.Load(); left != 0 {
+				age = min(age, now.Sub(time.Unix(0, left)))
+			}
+		}
+		if !all && (age < s.cfg.Retention.TrashTTL || s.cfg.Retention.ProtectLast && s.lastValid(t)) {
+			continue
+		}
+		errs = append(errs, s.shred(t))
+	}
+	return errors.Join(errs...)
+}
+
+// lastValid reports whether t is the newest valid version that its run has left.
+func (s *Store) lastValid(t *trashed) bool {
+	if !t.Valid {
+		return false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if r := s.runs[t.Run]; r != nil {
+		for _, rec := range r.records {
+			if rec.committed != nil {
+				return false
+			}
+		}
+	}
+	for _, other := range s.trash {
+		if other != t && other.Valid && other.Run == t.Run && other.Deleted.After(t.Deleted) {
+			return false
+		}
+	}
+	return true
+}
+
+// shred removes one entry of the trash for good.
+func (s *Store) shred(t *trashed) error {
+	if t.version != nil {
+		t.version.mu.Lock()
+		t.version.path = ""
+		t.version.mu.Unlock()
+	}
+	if err := s.removeAll("trash:empty", t.path()); err != nil {
+		return fmt.Errorf("empty %s from the trash: %w", t.Name, err)
+	}
+	errs := []error{s.removeAll("trash:empty", t.path()+".json"), s.removeAll("trash:empty", manifestPath(t.ID))}
+	s.mu.Lock()
+	s.trash = slices.DeleteFunc(s.trash, func(o *trashed) bool { return o == t })
+	s.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// trimHistory puts what exceeds retention.history.keep_last into the trash.
+func (s *Store) trimHistory(run, name string) error {
+	rec := s.locate(path.Join(run, name)).rec
+	if rec == nil {
+		return nil
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	keep := 1
+	if n := s.cfg.Retention.History.KeepLast; n != nil {
+		keep = *n
+	}
+	if len(rec.history) <= keep {
+		return nil
+	}
+	var errs []error
+	for _, v := range rec.history[keep:] {
+		errs = append(errs, s.toTrash(v, fmt.Sprintf("history keeps %d version(s) of a name", keep)))
+	}
+	s.change(rec, func() { rec.history = rec.history[:keep:keep] })
+	return errors.Join(errs...)
+}
+
+// reclaimable is how many bytes trash and history hold.
+func (s *Store) reclaimable() (n int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, t := range s.trash {
+		n += t.Size
+	}
+	for _, r := range s.runs {
+		for _, rec := range r.records {
+			for _, v := range rec.history {
+				n += v.Size
+			}
+		}
+	}
+	return n
+}

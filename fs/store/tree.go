@@ -1,0 +1,154 @@
+package store
+
+import (
+	"errors"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+)
+
+// treeEntry is one inode below a directory.
+type treeEntry struct {
+	rel string
+	st  disk.Stat
+}
+
+// walk lists everything below dir, directories before what is in them.
+func (s *Store) walk(dir string) ([]treeEntry, error) {
+	var out []treeEntry
+	var visit func(rel string) error
+	visit = func(rel string) error {
+		list, err := s.disk.ReadDir(path.Join(dir, rel))
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			p := path.Join(rel, e.Name)
+			st, err := s.disk.Stat(path.Join(dir, p))
+			if errors.Is(err, unix.ENOENT) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			out = append(out, treeEntry{p, st})
+			if st.IsDir() {
+				if err := visit(p); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return out, visit("")
+}
+
+// clone makes at to a copy of the tree at from that shares its files: a hard
+// link each, or a copy where the file system refuses a link. Directories are
+// new; owner, mode, extended attributes (an ACL is one) and times come along.
+func (s *Store) clone(op disk.Op, from, to string) error {
+	st, err := s.disk.Stat(from)
+	if err != nil {
+		return err
+	}
+	if err := s.disk.Mkdir(op, to, 0o700); err != nil {
+		return err
+	}
+	tree, err := s.walk(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range tree {
+		src, dst := path.Join(from, e.rel), path.Join(to, e.rel)
+		if e.st.IsDir() {
+			err = s.disk.Mkdir(op, dst, 0o700)
+		} else {
+			err = s.share(op, src, dst, &e.st)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// Times last, from the inside out: making an entry changes its directory's.
+	for i := len(tree) - 1; i >= 0; i-- {
+		if e := tree[i]; e.st.IsDir() {
+			if err := disk.CopyMeta(s.disk, op, path.Join(from, e.rel), path.Join(to, e.rel), e.st); err != nil {
+				return err
+			}
+		}
+	}
+	return disk.CopyMeta(s.disk, op, from, to, st)
+}
+
+// share gives a file a second name; a hard link may be refused by the file
+// system (EPERM, EMLINK, EXDEV) or by fs.protected_hardlinks (EPERM).
+func (s *Store) share(op disk.Op, from, to string, st *disk.Stat) error {
+	err := s.disk.Link(op, from, to)
+	if err == nil || !st.IsRegular() {
+		return err
+	}
+	for _, refused := range []error{unix.EPERM, unix.EMLINK, unix.EXDEV, unix.EOPNOTSUPP, unix.ENOSYS, unix.EACCES} {
+		if errors.Is(err, refused) {
+			return s.disk.Copy(op, from, to)
+		}
+	}
+	return err
+}
+
+// removeAll removes a tree below the private directory, or a plain one.
+func (s *Store) removeAll(op disk.Op, dir string) error {
+	st, err := s.disk.Stat(dir)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !st.IsDir() {
+		return s.unlink(op, dir, &st)
+	}
+	tree, err := s.walk(dir)
+	if err != nil {
+		return err
+	}
+	for i := len(tree) - 1; i >= 0; i-- {
+		p := path.Join(dir, tree[i].rel)
+		if tree[i].st.IsDir() {
+			err = s.disk.Rmdir(op, p)
+		} else {
+			err = s.unlink(op, p, &tree[i].st)
+		}
+		if ignore(err, unix.ENOENT) != nil {
+			return err
+		}
+	}
+	return ignore(s.disk.Rmdir(op, dir), unix.ENOENT)
+}
+
+// unlink removes a name and forgets the identity of an inode that loses its
+// last one.
+func (s *Store) unlink(op disk.Op, p string, st *disk.Stat) error {
+	if err := s.disk.Unlink(op, p); err != nil {
+		return err
+	}
+	if st.Nlink <= 1 {
+		s.identities.forget(st)
+	}
+	return nil
+}
+
+// syncTree makes a tree durable from the inside out: every file that fresh
+// says is new, and every directory.
+func (s *Store) syncTree(op disk.Op, dir string, tree []treeEntry, fresh func(treeEntry) bool) error {
+	for i := len(tree) - 1; i >= 0; i-- {
+		e := tree[i]
+		if e.st.IsDir() || e.st.IsRegular() && fresh(e) {
+			if err := s.disk.Sync(op, path.Join(dir, e.rel)); err != nil {
+				return err
+			}
+		}
+	}
+	return s.disk.Sync(op, dir)
+}

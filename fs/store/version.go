@@ -1,0 +1,158 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/layout"
+)
+
+// Manifest is what is written down about a committed version. It can always be
+// rebuilt by looking at the files; what it adds are hashes and the time.
+type Manifest struct {
+	Format      int                `json:"format"`
+	ID          string             `json:"id"`
+	Run         string             `json:"run"`
+	Name        string             `json:"name"`
+	Layout      string             `json:"layout"`
+	Kind        layout.Kind        `json:"kind"`
+	Progress    layout.Progress    `json:"progress"`
+	Metrics     map[string]float64 `json:"metrics,omitempty"`
+	CommittedAt time.Time          `json:"committed_at"`
+	Adopted     bool               `json:"adopted,omitempty"` // found, not saved through a mount
+	DirIno      uint64             `json:"dir_ino"`
+	Size        int64              `json:"size"` // bytes of all files
+	Files       []ManifestFile     `json:"files"`
+}
+
+// ManifestFile is one regular file. Ino and mtime tell whether somebody changed
+// it from outside; the hash tells whether its bytes are still the same.
+type ManifestFile struct {
+	Path    string `json:"path"`
+	Size    int64  `json:"size"`
+	MtimeNS int64  `json:"mtime_ns"`
+	Ino     uint64 `json:"ino"`
+	Format  string `json:"format,omitempty"`
+	XXH3    string `json:"xxh3,omitempty"` // 128 bits, hex; "" until the hash is known
+}
+
+const manifestFormat = 1
+
+// Version is one committed content of a checkpoint name.
+type Version struct {
+	Manifest
+	rec   *record
+	views atomic.Int32 // view nodes that the kernel still holds
+	left  atomic.Int64 // unix ns when the last view stopped resolving to it; 0 while one does
+
+	mu   sync.RWMutex
+	path string // where its tree lies now; "" once it is gone
+}
+
+// location calls f with the place where the version lies, which does not move
+// until f returns.
+func (v *Version) location(f func(dir string) error) error {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.path == "" {
+		return unix.ESTALE
+	}
+	return f(v.path)
+}
+
+// moved records where the version went. The caller has moved it with mu held.
+func (v *Version) where() string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.path
+}
+
+func manifestPath(id string) string { return path.Join(manifestDir, id+".json") }
+
+// writeManifest stores m durably: a commit rests on it after a power cut.
+func (s *Store) writeManifest(op disk.Op, m *Manifest) error {
+	b, err := json.MarshalIndent(m, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode manifest %s: %w", m.ID, err)
+	}
+	return s.writeFile(op, manifestPath(m.ID), append(b, '\n'), true)
+}
+
+func (s *Store) readManifest(id string) (*Manifest, error) {
+	b, err := s.readFile(manifestPath(id), 256<<20)
+	if err != nil {
+		return nil, err
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("read %s: %w", manifestPath(id), err)
+	}
+	if m.Format != manifestFormat || m.ID != id {
+		return nil, fmt.Errorf("read %s: format %d of version %q is not known", manifestPath(id), m.Format, m.ID)
+	}
+	return m, nil
+}
+
+// writeFile replaces a small private file: a new one, synced, renamed over the
+// old one, and the directory synced, so that a crash leaves one or the other.
+// Without sync it is only atomic against a kill.
+func (s *Store) writeFile(op disk.Op, p string, data []byte, sync bool) error {
+	tmp := p + ".new"
+	f, err := s.disk.Open(op, tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = s.disk.Rename(op, tmp, p, 0)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", p, err), ignore(s.disk.Unlink(op, tmp), unix.ENOENT))
+	}
+	if sync {
+		return s.disk.Sync(op, path.Dir(p))
+	}
+	return nil
+}
+
+func (s *Store) readFile(p string, limit int64) ([]byte, error) {
+	f, err := s.disk.Open("", p, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", p, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("read %s: larger than %d bytes", p, limit)
+	}
+	return b, nil
+}
+
+// ignore drops the errors that are as good as success.
+func ignore(err error, fine ...error) error {
+	for _, f := range fine {
+		if errors.Is(err, f) {
+			return nil
+		}
+	}
+	return err
+}

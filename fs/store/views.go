@@ -1,0 +1,292 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/policy"
+)
+
+// runViews is what the views of a run resolve to, worked out once per change.
+type runViews struct {
+	candidates []policy.Checkpoint
+	versions   []*Version // parallel; nil where there is no version
+	views      policy.Views
+}
+
+// Target is what a view name leads to: a version, or an index of numbers.
+type Target struct {
+	Version *Version
+	Index   Index
+}
+
+// Index is a virtual directory of numbers.
+type Index string
+
+// The two indexes: they resolve to versions by number and protect nothing.
+const (
+	NoIndex Index = ""
+	ByEpoch Index = "by-epoch"
+	ByStep  Index = "by-step"
+)
+
+// candidates lists every checkpoint of a run as the policy sees it.
+func (s *Store) candidates(r *run) *runViews {
+	rv := new(runViews)
+	add := func(c policy.Checkpoint, v *Version) {
+		rv.candidates = append(rv.candidates, c)
+		rv.versions = append(rv.versions, v)
+	}
+	for _, rec := range s.recordsOf(r) {
+		rec.mu.RLock()
+		c := policy.Checkpoint{
+			Name: rec.name, Kind: rec.match.Kind, Saving: len(rec.saves) > 0, Pinned: s.pinned(rec.path()),
+		}
+		switch {
+		case rec.committed != nil:
+			add(describe(c, rec.committed, policy.Committed, rec.readers.Load() > 0), rec.committed)
+		case len(rec.saves) > 0:
+			c.State, c.Reason = rec.saveState(s)
+			c.Epoch, c.Step = rec.match.Epoch, rec.match.Step
+			add(c, nil)
+		case rec.natural:
+			c.State, c.Reason = policy.Invalid, rec.invalid
+			c.Epoch, c.Step = rec.match.Epoch, rec.match.Step
+			add(c, nil)
+		}
+		for _, v := range rec.history {
+			add(describe(c, v, policy.History, false), v)
+		}
+		rec.mu.RUnlock()
+	}
+	return rv
+}
+
+func describe(c policy.Checkpoint, v *Version, state policy.State, open bool) policy.Checkpoint {
+	c.ID, c.Progress, c.State = v.ID, v.Progress, state
+	c.CommittedAt, c.Size, c.Metrics = v.CommittedAt, v.Size, v.Metrics
+	c.InUse = open || v.views.Load() > 0
+	return c
+}
+
+// saveState says how the newest save of a record stands. Needs mu.
+func (rec *record) saveState(s *Store) (policy.State, string) {
+	sv := rec.saves[len(rec.saves)-1]
+	quiet := s.clock.Now().Sub(sv.changed) > s.cfg.Save.Settle
+	if lacks := sv.lacks(); len(lacks) > 0 && quiet && !s.hasWriters(rec) && !sv.sealed {
+		return policy.Incomplete, joinWords(lacks)
+	}
+	return policy.Saving, "a save is under way"
+}
+
+// viewsOf resolves the views of a run; the answer is kept until something
+// changes.
+func (s *Store) viewsOf(r *run) *runViews {
+	if rv := r.views.Load(); rv != nil {
+		return rv
+	}
+	before := s.generation.Load()
+	rv := s.candidates(r)
+	rv.views = policy.Resolve(rv.candidates, s.cfg)
+	s.mu.Lock()
+	if s.generation.Load() == before {
+		r.views.Store(rv)
+	}
+	s.mu.Unlock()
+	return rv
+}
+
+func (rv *runViews) version(i int) *Version {
+	if i < 0 {
+		return nil
+	}
+	return rv.versions[i]
+}
+
+func (s *Store) runAt(dir string) *run {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.runs[dir]
+}
+
+// View says what a view name leads to in a run; false when it is no view or
+// nothing resolves. A real entry goes first: the caller has looked. "@latest"
+// always means the view.
+func (s *Store) View(dir, name string) (Target, bool) {
+	r := s.runAt(dir)
+	if r == nil {
+		return Target{}, false
+	}
+	name = strings.TrimPrefix(name, "@")
+	rv := s.viewsOf(r)
+	n := s.cfg.Views
+	resolved := func(res policy.Resolution) (Target, bool) {
+		v := rv.version(res.Target)
+		return Target{Version: v}, v != nil
+	}
+	switch {
+	case name == "":
+		return Target{}, false
+	case name == n.Latest:
+		return resolved(rv.views.Latest)
+	case name == n.Resume:
+		return resolved(rv.views.Resume)
+	case name == n.Best:
+		return resolved(rv.views.Best)
+	case name == n.ByEpoch:
+		return Target{Index: ByEpoch}, len(rv.views.ByEpoch) > 0
+	case name == n.ByStep:
+		return Target{Index: ByStep}, len(rv.views.ByStep) > 0
+	}
+	return Target{}, false
+}
+
+// Listed names the views that a listing of a run shows, after the real entries.
+// A view that a real entry shadows is listed as "@name".
+func (s *Store) Listed(dir string, real func(name string) bool) []string {
+	r := s.runAt(dir)
+	if r == nil || s.cfg.Views.Listed == "never" {
+		return nil
+	}
+	if s.cfg.Views.Listed != "always" && r.layout != nil && !r.layout.ListsViews {
+		return nil
+	}
+	n := s.cfg.Views
+	var names []string
+	for _, name := range []string{n.Latest, n.Resume, n.Best, n.ByEpoch, n.ByStep} {
+		if _, ok := s.View(dir, name); !ok {
+			continue
+		}
+		if real(name) {
+			name = "@" + name
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// Numbers lists an index of a run in ascending order.
+func (s *Store) Numbers(dir string, index Index) []int64 {
+	r := s.runAt(dir)
+	if r == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.viewsOf(r).numbers(index)))
+}
+
+func (rv *runViews) numbers(index Index) map[int64]int {
+	if index == ByEpoch {
+		return rv.views.ByEpoch
+	}
+	return rv.views.ByStep
+}
+
+// Numbered resolves one entry of an index; only the plain decimal form is one.
+func (s *Store) Numbered(dir string, index Index, name string) *Version {
+	n, err := strconv.ParseInt(name, 10, 64)
+	r := s.runAt(dir)
+	if err != nil || strconv.FormatInt(n, 10) != name || r == nil {
+		return nil
+	}
+	rv := s.viewsOf(r)
+	if i, ok := rv.numbers(index)[n]; ok {
+		return rv.version(i)
+	}
+	return nil
+}
+
+// Hold keeps a version on disk while a view of it is known to the kernel; let go
+// with Unhold.
+func (v *Version) Hold() { v.views.Add(1) }
+
+// Unhold ends one Hold.
+func (v *Version) Unhold() { v.views.Add(-1) }
+
+// leftView starts the time that a version stays on disk after the last view
+// stopped resolving to it.
+func (s *Store) leftView(v *Version) { v.left.Store(s.clock.Now().UnixNano()) }
+
+// viewsMoved tells the kernel that the views of a run may lead elsewhere.
+func (s *Store) viewsMoved(r *run) {
+	s.mu.RLock()
+	dir := r.path
+	s.mu.RUnlock()
+	n := s.cfg.Views
+	for _, name := range []string{n.Latest, n.Resume, n.Best} {
+		s.opts.Notify.Entry(dir, name)
+		s.opts.Notify.Entry(dir, "@"+name)
+	}
+	for index, name := range map[Index]string{ByEpoch: n.ByEpoch, ByStep: n.ByStep} {
+		for _, number := range s.Numbers(dir, index) {
+			s.opts.Notify.Entry(path.Join(dir, name), strconv.FormatInt(number, 10))
+		}
+	}
+}
+
+// VersionAttr describes a path of a version. A file has the st_ino of its live
+// name and at least two links, so that du counts it once.
+func (s *Store) VersionAttr(v *Version, rel string) (Attr, error) {
+	var a Attr
+	err := v.location(func(dir string) error {
+		st, err := s.disk.Stat(path.Join(dir, rel))
+		if err != nil {
+			return err
+		}
+		a = Attr{Stat: st}
+		if !st.IsDir() {
+			a.Ident = s.identities.of(&st)
+			a.Nlink++
+		}
+		return nil
+	})
+	return a, err
+}
+
+// VersionList lists a directory of a version, sorted by name.
+func (s *Store) VersionList(v *Version, rel string) (out []Dirent, err error) {
+	err = v.location(func(dir string) error {
+		list, err := s.disk.ReadDir(path.Join(dir, rel))
+		out = sorted(list, nil)
+		return err
+	})
+	return out, err
+}
+
+// VersionOpen opens a file of a version for reading.
+func (s *Store) VersionOpen(v *Version, rel string, flags int) (f *File, err error) {
+	if flags&unix.O_ACCMODE != os.O_RDONLY || flags&unix.O_TRUNC != 0 {
+		return nil, fmt.Errorf("write to a view: %w", unix.EROFS)
+	}
+	err = v.location(func(dir string) error {
+		if f, err = s.open(path.Join(dir, rel), Ident{}, flags); err == nil {
+			f.Immutable = true
+		}
+		return err
+	})
+	return f, err
+}
+
+// VersionReadlink reads a symbolic link of a version.
+func (s *Store) VersionReadlink(v *Version, rel string) (target string, err error) {
+	err = v.location(func(dir string) error {
+		target, err = s.disk.Readlink(path.Join(dir, rel))
+		return err
+	})
+	return target, err
+}
+
+// VersionGetxattr reads an extended attribute of a path of a version.
+func (s *Store) VersionGetxattr(v *Version, rel, name string, dest []byte) (n int, err error) {
+	err = v.location(func(dir string) error {
+		n, err = s.disk.Getxattr(path.Join(dir, rel), name, dest)
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,123 @@
+package layout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ckptfs/layout/format"
+)
+
+// A group is a part of a checkpoint that exactly one of several files usually
+// makes up: the weights as model.safetensors or as pytorch_model.bin.
+type group struct {
+	required bool
+	core     bool
+	anyOf    []file
+}
+
+// A file says what is known about the files that a pattern matches.
+type file struct {
+	pattern string   // path.Match, relative to the checkpoint
+	formats []string // what they may be; empty for anything
+	keys    []string // what their metadata has to hold
+}
+
+// Core reports whether a file belongs to the set that must come from one save:
+// weights, optimizer, trainer state.
+func (l *Layout) Core(path string) bool {
+	return slices.ContainsFunc(l.groups, func(g group) bool { return g.core && g.has(path) })
+}
+
+// CoreGroups lists the core files: of each group at least one pattern
+// (path.Match) must have been rewritten for a save to be whole.
+func (l *Layout) CoreGroups() [][]string {
+	var all [][]string
+	for _, g := range l.groups {
+		if g.core {
+			all = append(all, g.patterns())
+		}
+	}
+	return all
+}
+
+// file finds what is known about a file, nil when nothing is.
+func (l *Layout) file(path string) *file {
+	for _, g := range l.groups {
+		for i := range g.anyOf {
+			if matches(g.anyOf[i].pattern, path) {
+				return &g.anyOf[i]
+			}
+		}
+	}
+	return nil
+}
+
+func (g group) has(path string) bool {
+	return slices.ContainsFunc(g.anyOf, func(f file) bool { return matches(f.pattern, path) })
+}
+
+func (g group) patterns() []string {
+	var all []string
+	for _, f := range g.anyOf {
+		all = append(all, f.pattern)
+	}
+	return all
+}
+
+// missing says in words what a required group lacks, "" when nothing. other
+// names what is in a file's place without being a regular file.
+func (g group) missing(files []FileReport, other map[string]string) string {
+	if !g.required {
+		return ""
+	}
+	var remarks []string
+	for _, f := range files {
+		if !g.has(f.Path) {
+			continue
+		}
+		if f.Size > 0 {
+			return ""
+		}
+		remarks = append(remarks, f.Path+" is empty")
+	}
+	for _, f := range g.anyOf {
+		if what := other[f.pattern]; what != "" {
+			remarks = append(remarks, f.pattern+" is "+what)
+		}
+	}
+	what := strings.Join(g.patterns(), ", ")
+	if len(g.anyOf) > 1 {
+		what = "one of " + what
+	}
+	if len(remarks) > 0 {
+		what += " (" + strings.Join(remarks, ", ") + ")"
+	}
+	return what
+}
+
+// misplaced says what is wrong with a file that reads but is not what the
+// trainer writes under this name.
+func (f *file) misplaced(res format.Result, size int64) string {
+	switch {
+	case len(f.formats) == 0 || slices.Contains(f.formats, res.Format):
+		return ""
+	case size == 0:
+		return "empty"
+	}
+	return fmt.Sprintf("not a %s file", strings.Join(f.formats, " or "))
+}
+
+// missingKeys lists what the metadata of a whole file lacks, in words.
+func (f *file) missingKeys(path string, res format.Result) []string {
+	if res.Problem != "" || res.Scalars == nil && !res.Proven {
+		return nil // damaged, or too large to be looked through
+	}
+	var missing []string
+	for _, key := range f.keys {
+		if _, ok := res.Scalars[key]; !ok {
+			missing = append(missing, fmt.Sprintf("%q in %s", key, path))
+		}
+	}
+	return missing
+}

@@ -1,0 +1,54 @@
+package format
+
+import (
+	"compress/flate"
+	"fmt"
+	"io"
+)
+
+// Verify looks at one file as Check does, and then proves its content where
+// the format can: it reads the whole file.
+func Verify(name string, r io.ReaderAt, size int64) Result {
+	res := Check(name, r, size)
+	if res.Problem != "" || !res.Checked || res.Verified {
+		return res
+	}
+	if err := VerifyCRC(r, size); err != nil {
+		return Result{Format: res.Format, Problem: problem(err)}
+	}
+	res.Verified = true
+	return res
+}
+
+// VerifyCRC reads the content of every record of a zip (torch-zip, npz, zip)
+// and compares it with its checksum. It reads the whole file; records without
+// a checksum prove nothing and are passed over. The error is a Damage where
+// the content is not what was written, else it comes from reading.
+func VerifyCRC(r io.ReaderAt, size int64) error {
+	records, err := zipRecords(r, size)
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		rec := &records[i]
+		if !rec.checked() {
+			continue
+		}
+		var content io.Reader = rec.section(r)
+		switch rec.method {
+		case methodStored:
+		case methodDeflate:
+			content = io.LimitReader(flate.NewReader(content), rec.size+1)
+		default:
+			return Damage(fmt.Sprintf("record %q is compressed by an unknown method (%d)", rec.name, rec.method))
+		}
+		sum, n, err := crcOf(content)
+		if _, corrupt := err.(flate.CorruptInputError); err != nil && !corrupt && err != io.ErrUnexpectedEOF {
+			return fmt.Errorf("record %q: %w", rec.name, err)
+		}
+		if err != nil || n != rec.size || sum != rec.crc {
+			return Damage(fmt.Sprintf("damaged: the content of record %q is not what was written (checksum)", rec.name))
+		}
+	}
+	return nil
+}

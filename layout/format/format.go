@@ -1,0 +1,159 @@
+// Package format reads just enough of a checkpoint file to say whether it is
+// whole and what plain values its metadata holds.
+//
+// The files are not trusted. Nothing in them is executed, no length that they
+// declare is allocated before it is checked against the file, and every reader
+// has fixed limits on memory, depth and work. A reader looks at headers,
+// directories and pickles, never at tensors: a checkpoint of 500 MB costs some
+// kilobytes of reading.
+package format
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path"
+	"strings"
+)
+
+// The names of the formats, as Result and the layouts use them.
+const (
+	TorchZip    = "torch-zip"    // torch.save since 1.6: a zip of stored records
+	TorchLegacy = "torch-legacy" // torch.save before 1.6: pickles, then raw storages
+	Pickle      = "pickle"
+	Safetensors = "safetensors"
+	JSON        = "json"
+	NPZ         = "npz"
+	Zip         = "zip" // a zip of something else, e.g. .keras
+	HDF5        = "hdf5"
+	Unknown     = "opaque"
+)
+
+// Names lists the formats.
+var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, HDF5, Unknown}
+
+// Result is what Check found out about one file.
+type Result struct {
+	Format string
+
+	// Proven says that the structure proves the file whole: a writer that
+	// stopped anywhere before the end would have been noticed. It is false
+	// where the length is fixed before the content is written (safetensors,
+	// hdf5), for opaque files, and for files that exceed a limit.
+	Proven bool
+
+	// Checked says that the content too can be proved from the file alone:
+	// every record has a checksum, or the text makes sense to its last byte
+	// (json). Verified says that this has been done: by Check where it reads
+	// the whole file anyway, else only by Verify.
+	Checked, Verified bool
+
+	// Problem says what is wrong, in words that can follow "path: "; "" when
+	// nothing is.
+	Problem string
+
+	// Scalars are the plain values of the metadata: nil, bool, int64, float64,
+	// string, and []any and map[string]any of these. What is no plain value
+	// (a tensor, an object) is Opaque. Nil when there are none or too many.
+	Scalars map[string]any
+}
+
+// Opaque stands in Scalars for a value that is there but cannot be told
+// without executing code.
+type Opaque struct{}
+
+// Damage says that a file is not what a writer that finished leaves. All other
+// errors of this package come from reading.
+type Damage string
+
+func (d Damage) Error() string { return string(d) }
+
+// errLimit says that a file asks for more than a reader is willing to spend.
+// Such a file is neither proven nor refused.
+var errLimit = errors.New("too large to be looked through")
+
+// reader judges one file. It fills in the result as far as it gets; its error
+// is a Damage, errLimit, or from reading.
+type reader func(r io.ReaderAt, size int64, res *Result) error
+
+// Check looks at one file. Its format follows from the name where the name
+// promises one, else from its first bytes. A promise that is not kept is a
+// Problem; a file without a promise is opaque when it does not read.
+func Check(name string, r io.ReaderAt, size int64) Result {
+	head := make([]byte, min(size, 16))
+	if err := readAt(r, head, 0); err != nil {
+		return Result{Format: Unknown, Problem: problem(err)}
+	}
+	format, read, promised := choose(path.Base(name), head)
+	if read == nil {
+		return Result{Format: Unknown}
+	}
+	if promised && size == 0 {
+		return Result{Format: format, Problem: "empty"}
+	}
+	res := Result{Format: format}
+	err := read(r, size, &res)
+	switch {
+	case err == nil:
+		return res
+	case errors.Is(err, errLimit):
+		return Result{Format: res.Format}
+	case !promised && errors.As(err, new(Damage)):
+		return Result{Format: Unknown}
+	}
+	return Result{Format: res.Format, Problem: problem(err)}
+}
+
+// choose picks the reader by suffix and first bytes; nil is opaque. promised
+// says that a file of this name has to be what the reader expects.
+func choose(base string, head []byte) (format string, read reader, promised bool) {
+	suffix := strings.ToLower(path.Ext(base))
+	switch suffix {
+	case ".safetensors":
+		return Safetensors, readSafetensors, true
+	case ".json":
+		return JSON, readJSON, true
+	case ".npz":
+		return NPZ, readNPZ, true
+	case ".keras", ".zip":
+		return Zip, readZip, true
+	case ".h5", ".hdf5":
+		return HDF5, readHDF5, true
+	}
+	// Only torch writes .pt and the like. A .bin or .pkl can be anything, but
+	// one that begins as a zip comes from torch too. Elsewhere such beginnings
+	// are just a hint: the .distcp files of torch.distributed are several zips
+	// in a row.
+	torch := suffix == ".pt" || suffix == ".pth" || suffix == ".ckpt" || strings.HasSuffix(base, ".pth.tar")
+	maybe := suffix == ".bin" || suffix == ".pkl" || suffix == ".pickle"
+	switch {
+	case startsLike(head, "PK\x03\x04"):
+		return TorchZip, readTorchZip, torch || maybe
+	case startsLike(head, "\x80"):
+		return Pickle, readPickles, torch
+	case startsLike(head, hdf5Signature):
+		return HDF5, readHDF5, false
+	case torch && len(bytes.Trim(head, "\x00")) == 0:
+		return TorchZip, readHole, true
+	}
+	return Unknown, nil, false
+}
+
+// readHole refuses a file that is zero where its header should be.
+func readHole(io.ReaderAt, int64, *Result) error {
+	return Damage("damaged: it begins with zeros, its data never reached the disk")
+}
+
+// startsLike reports whether head begins with magic, or is what a cut left of
+// a beginning with magic.
+func startsLike(head []byte, magic string) bool {
+	n := min(len(head), len(magic))
+	return n > 0 && string(head[:n]) == magic[:n]
+}
+
+func problem(err error) string {
+	if d := Damage(""); errors.As(err, &d) {
+		return string(d)
+	}
+	return "cannot be read: " + err.Error()
+}

@@ -1,0 +1,123 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ckptfs/layout"
+)
+
+// best resolves to the layout's best checkpoint, or with a metric to the best
+// of all committed ones by it.
+func (r *resolver) best(p BestPolicy) Resolution {
+	if p.Metric == "" {
+		return r.trainersBest()
+	}
+	return r.bestBy(p)
+}
+
+// trainersBest is the checkpoint that the trainer itself calls the best.
+func (r *resolver) trainersBest() Resolution {
+	unusable := r.ofKind(r.others, layout.Best)
+	candidates := r.ofKind(r.committed, layout.Best)
+	if len(candidates) == 0 {
+		return r.nothing("no best checkpoint is committed; best.metric chooses one by a metric", unusable)
+	}
+	winner := r.cs[candidates[0]]
+	res := Resolution{
+		Target: candidates[0],
+		Reason: fmt.Sprintf("the trainer's best checkpoint: %s", winner.Progress),
+	}
+	for _, i := range unusable {
+		if r.mayBeAhead(r.cs[i], winner) {
+			res.skip(r.cs[i], r.cs[i].stateReason())
+		}
+	}
+	return res
+}
+
+// bestBy compares a metric. Trainers that store the best value so far write it
+// into every later checkpoint too, so among equals the trainer's own best one
+// goes first; then the one with more progress, then the name.
+func (r *resolver) bestBy(p BestPolicy) Resolution {
+	value := func(c Checkpoint) (float64, bool) {
+		f, ok := c.Metrics[p.Metric]
+		return f, ok && !math.IsNaN(f)
+	}
+	better := func(a, b float64) int {
+		if p.Mode == ModeMin {
+			return cmp.Compare(b, a)
+		}
+		return cmp.Compare(a, b)
+	}
+	target, have := -1, 0
+	for _, i := range r.committed {
+		f, ok := value(r.cs[i])
+		if !ok {
+			continue
+		}
+		have++
+		if target < 0 {
+			target = i
+			continue
+		}
+		g, _ := value(r.cs[target])
+		if cmp.Or(better(f, g), r.compareEqualMetric(r.cs[i], r.cs[target])) > 0 {
+			target = i
+		}
+	}
+
+	if target < 0 {
+		res := r.nothing(r.noMetric(p.Metric), r.others)
+		for _, i := range r.committed {
+			res.skip(r.cs[i], fmt.Sprintf("no %s in its metadata", p.Metric))
+		}
+		return res
+	}
+	most := map[bool]string{true: "lowest", false: "highest"}[p.Mode == ModeMin]
+	bestValue, _ := value(r.cs[target])
+	res := Resolution{Target: target, Reason: fmt.Sprintf("%s %s is the %s of %s",
+		p.Metric, formatFloat(bestValue), most, plural(int64(have), "committed checkpoint"))}
+	for _, i := range r.others {
+		if f, ok := value(r.cs[i]); !ok && r.cs[i].Kind == layout.Best || ok && better(f, bestValue) > 0 {
+			res.skip(r.cs[i], r.cs[i].stateReason())
+		}
+	}
+	for _, i := range r.committed {
+		if _, ok := value(r.cs[i]); !ok {
+			res.skip(r.cs[i], fmt.Sprintf("no %s in its metadata", p.Metric))
+		}
+	}
+	return res
+}
+
+func (r *resolver) compareEqualMetric(a, b Checkpoint) int {
+	return cmp.Or(
+		compareBool(a.Kind == layout.Best, b.Kind == layout.Best),
+		r.order.progress(a.Progress, b.Progress),
+		byName(a, b),
+	)
+}
+
+// noMetric names the metrics that there are, for the configured one is most
+// often a misspelling.
+func (r *resolver) noMetric(metric string) string {
+	known := map[string]bool{}
+	for _, i := range r.committed {
+		for name := range r.cs[i].Metrics {
+			known[name] = true
+		}
+	}
+	reason := fmt.Sprintf("no committed checkpoint has the metric %s (best.metric)", metric)
+	if len(known) > 0 {
+		reason += "; there are " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")
+	}
+	return reason
+}
+
+func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', 6, 64) }

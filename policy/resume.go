@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"ckptfs/layout"
+)
+
+// rank is a kind's place in resume.order; a kind that is not there goes behind
+// all that are.
+func (p ResumePolicy) rank(kind layout.Kind) int {
+	if i := slices.Index(p.Order, kind); i >= 0 {
+		return i
+	}
+	return len(p.Order)
+}
+
+func (p ResumePolicy) has(kind layout.Kind) bool {
+	return p.rank(kind) < len(p.Order)
+}
+
+// prefersPriority: the default, also of a zero policy.
+func (p ResumePolicy) prefersPriority() bool { return p.Prefer != PreferProgress }
+
+// resume resolves to the first kind of the order that has a committed
+// checkpoint, and within a kind to the most advanced one. With
+// prefer: progress the most advanced of all kinds in the order wins, by the
+// order of latest/, so that both agree.
+func (r *resolver) resume(p ResumePolicy) Resolution {
+	candidates := slices.DeleteFunc(slices.Clone(r.committed), func(i int) bool { return !p.has(r.cs[i].Kind) })
+	others := slices.Clone(r.others)
+	if p.prefersPriority() {
+		byRank := func(i, j int) int { return p.rank(r.cs[i].Kind) - p.rank(r.cs[j].Kind) }
+		slices.SortStableFunc(candidates, byRank)
+		slices.SortStableFunc(others, byRank)
+	}
+	if len(candidates) == 0 {
+		res := r.nothing("no committed checkpoint is of a kind in resume.order", others)
+		if len(r.committed) == 0 {
+			res.Reason = "no checkpoint is committed"
+		}
+		for _, i := range r.committed {
+			res.skip(r.cs[i], notInOrder(r.cs[i]))
+		}
+		return res
+	}
+
+	target := candidates[0]
+	winner := r.cs[target]
+	res := Resolution{Target: target, Reason: resumeReason(winner, p)}
+	for _, i := range others {
+		if r.skippedUnusable(r.cs[i], winner, p) {
+			res.skip(r.cs[i], r.cs[i].stateReason())
+		}
+	}
+	for _, i := range r.committed {
+		if c := r.cs[i]; r.order.ahead(c, winner) {
+			res.skip(c, aheadReason(c, winner, p))
+		}
+	}
+	return res
+}
+
+// skippedUnusable reports whether c was passed over: it goes before the winner
+// in priority, or may be more advanced.
+func (r *resolver) skippedUnusable(c, winner Checkpoint, p ResumePolicy) bool {
+	if p.prefersPriority() {
+		if before := p.rank(c.Kind) - p.rank(winner.Kind); before != 0 {
+			return before < 0 || c.Known() && r.mayBeAhead(c, winner)
+		}
+	}
+	return r.mayBeAhead(c, winner)
+}
+
+func resumeReason(winner Checkpoint, p ResumePolicy) string {
+	if !p.prefersPriority() {
+		return fmt.Sprintf("the most advanced of the kinds in resume.order: %s (resume.prefer: progress)", winner.Progress)
+	}
+	return fmt.Sprintf("%s is the first kind in resume.order with a committed checkpoint: %s", winner.Kind, winner.Progress)
+}
+
+// aheadReason says why a committed checkpoint that is further than the winner
+// was passed over.
+func aheadReason(c, winner Checkpoint, p ResumePolicy) string {
+	if !p.has(c.Kind) {
+		return notInOrder(c)
+	}
+	return fmt.Sprintf("%s, but %s goes first (resume.prefer: priority)", c.Progress, winner.Name)
+}
+
+func notInOrder(c Checkpoint) string {
+	return fmt.Sprintf("%s, but its kind, %s, is not in resume.order", c.Progress, c.Kind)
+}

@@ -1,0 +1,59 @@
+package policy
+
+import "time"
+
+// Retention says which checkpoints may be deleted, by kind. A kind without a
+// rule is kept. [Retain] applies the rules; the limits below them are for
+// whoever carries the decisions out and knows the disk.
+type Retention struct {
+	MidEpoch Rule // keep_last, keep_every_steps, max_age, when
+	EpochEnd Rule // keep_last, keep_every
+	Best     Rule // keep (KeepLast)
+	History  Rule // keep_last, of the earlier versions of each name
+
+	MaxTotal    int64         // bytes that the checkpoints of a run may take; 0 = no limit
+	MinFree     int64         // bytes that stay free on the file system; 0 = no floor
+	TrashTTL    time.Duration // how long a deleted checkpoint can be restored
+	ProtectLast bool          // never lose the newest valid version, not even to make room
+	DryRun      bool          // decide and report, delete nothing
+}
+
+// Rule says which checkpoints of one kind are kept. What any keep rule names
+// is kept (the rules are a union); MaxAge then takes what is older, and alone
+// it keeps everything younger. The zero Rule keeps everything.
+type Rule struct {
+	KeepLast       *int          // the newest by progress; 0 keeps none of them; nil is no rule
+	KeepEvery      int           // epochs that are a multiple of it; 0 is no rule
+	KeepEverySteps int64         // the first one at or after each multiple of global steps; 0 is no rule
+	MaxAge         time.Duration // since the commit; 0 is no rule
+	When           string        // WhenEpochEnd (also ""), or WhenAlways
+}
+
+// The values of retention.mid_epoch.when.
+const (
+	// WhenEpochEnd lets the mid-epoch checkpoints of an epoch go only when an
+	// end of that epoch or a later one is committed.
+	WhenEpochEnd = "epoch_end"
+	// WhenAlways applies the rules at once.
+	WhenAlways = "always"
+)
+
+// KeepLast is the policy of `prune --keep-last N`: the n newest mid-epoch
+// checkpoints stay, whether or not their epoch has ended.
+func KeepLast(n int) Retention {
+	return Retention{
+		MidEpoch:    Rule{KeepLast: &n, When: WhenAlways},
+		ProtectLast: true,
+	}
+}
+
+// set reports whether the rule can delete anything.
+func (r Rule) set() bool {
+	return r.KeepLast != nil || r.KeepEvery > 0 || r.KeepEverySteps > 0 || r.MaxAge > 0
+}
+
+// unset reports whether no checkpoint can be deleted. History is left aside:
+// it holds what was overwritten already.
+func (r Retention) unset() bool {
+	return !r.MidEpoch.set() && !r.EpochEnd.set() && !r.Best.set()
+}

@@ -1,0 +1,83 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+const day = 24 * time.Hour
+
+// daysAndWeeks are the units that Go's durations lack.
+var daysAndWeeks = regexp.MustCompile(`(\d+\.?\d*|\.\d+)([dw])`)
+
+// parseDuration reads Go's durations with days (24 hours) and weeks added:
+// "90s", "24h", "7d", "1w2d12h". It refuses what is negative.
+func parseDuration(s string) (time.Duration, error) {
+	inHours := daysAndWeeks.ReplaceAllStringFunc(s, func(part string) string {
+		hours := map[byte]float64{'d': 24, 'w': 7 * 24}[part[len(part)-1]]
+		n, _ := strconv.ParseFloat(part[:len(part)-1], 64) // the expression lets only numbers through
+		return strconv.FormatFloat(n*hours, 'f', -1, 64) + "h"
+	})
+	d, err := time.ParseDuration(inHours)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a duration; write a number and a unit, such as 500ms, 10m, 24h, 7d or 2w", s)
+	}
+	return d, nil
+}
+
+// formatDuration writes d in the fewest characters that parseDuration reads
+// back exactly: "7d", "24h", "1h30m".
+func formatDuration(d time.Duration) string {
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// parseSize reads a number of bytes: "50GB", "1.5 TiB", "4096".
+func parseSize(s string) (int64, error) {
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n > math.MaxInt64 {
+		return 0, fmt.Errorf("%q is not a size; write a number and a unit, such as 500MB, 50GB or 1.5TiB", s)
+	}
+	return int64(n), nil
+}
+
+// sizeUnits are tried for a size that they divide.
+var sizeUnits = []struct {
+	bytes int64
+	name  string
+}{
+	{humanize.PByte, "PB"}, {humanize.PiByte, "PiB"},
+	{humanize.TByte, "TB"}, {humanize.TiByte, "TiB"},
+	{humanize.GByte, "GB"}, {humanize.GiByte, "GiB"},
+	{humanize.MByte, "MB"}, {humanize.MiByte, "MiB"},
+	{humanize.KByte, "kB"}, {humanize.KiByte, "KiB"},
+}
+
+// formatSize writes n so that parseSize reads it back exactly; unlike
+// humanize.Bytes it rounds nothing.
+func formatSize(n int64) string {
+	shortest := fmt.Sprintf("%dB", n)
+	for _, unit := range sizeUnits {
+		if n > 0 && n%unit.bytes == 0 {
+			if s := fmt.Sprintf("%d%s", n/unit.bytes, unit.name); len(s) < len(shortest) {
+				shortest = s
+			}
+		}
+	}
+	return shortest
+}

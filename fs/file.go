@@ -69,10 +69,13 @@ func (n *file) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fuse.SetAt
 // once: the kernel looks the name up again and comes back with the draft's node.
 func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
 	p, named := n.m.pathOf(n.EmbeddedInode())
-	if !named {
-		return nil, 0, syscall.ESTALE
+	var f *store.File
+	var err error
+	if named {
+		f, err = n.m.store.OpenFile(p, n.ident(), int(flags), caller(ctx))
+	} else {
+		f, err = n.m.store.OpenReplaced(n.ident(), int(flags))
 	}
-	f, err := n.m.store.OpenFile(p, n.ident(), int(flags), caller(ctx))
 	if err != nil {
 		return nil, 0, n.m.errno("open "+p, err)
 	}

@@ -71,6 +71,10 @@ func (g group) missing(files []FileReport, other map[string]string) string {
 	if !g.required {
 		return ""
 	}
+	what, remark := "one of "+strings.Join(g.patterns(), ", "), "%s is %s"
+	if len(g.anyOf) == 1 {
+		what, remark = g.anyOf[0].pattern, "%[2]s"
+	}
 	var remarks []string
 	for _, f := range files {
 		if !g.has(f.Path) {
@@ -79,16 +83,12 @@ func (g group) missing(files []FileReport, other map[string]string) string {
 		if f.Size > 0 {
 			return ""
 		}
-		remarks = append(remarks, f.Path+" is empty")
+		remarks = append(remarks, fmt.Sprintf(remark, f.Path, "empty"))
 	}
 	for _, f := range g.anyOf {
-		if what := other[f.pattern]; what != "" {
-			remarks = append(remarks, f.pattern+" is "+what)
+		if kind := other[f.pattern]; kind != "" {
+			remarks = append(remarks, fmt.Sprintf(remark, f.pattern, kind))
 		}
-	}
-	what := strings.Join(g.patterns(), ", ")
-	if len(g.anyOf) > 1 {
-		what = "one of " + what
 	}
 	if len(remarks) > 0 {
 		what += " (" + strings.Join(remarks, ", ") + ")"

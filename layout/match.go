@@ -25,6 +25,9 @@ type entry struct {
 	name  *regexp.Regexp // anchored; with the groups epoch, step and of where it has them
 }
 
+// derived reports whether the name stands for another: a backup, a temporary.
+func (e entry) derived() bool { return e.kind == Backup || e.kind == Temp }
+
 // Match says what an entry of a run is by its name and whether it is a
 // directory. ok is false for what is no checkpoint and no temporary.
 //
@@ -32,46 +35,63 @@ type entry struct {
 // checkpoint's; it takes epoch and step from there.
 func (l *Layout) Match(name string, isDir bool) (m Match, ok bool) {
 	for _, e := range l.entries {
-		if e.isDir != isDir {
-			continue
-		}
-		groups := e.name.FindStringSubmatch(name)
+		groups := e.match(name, isDir)
 		if groups == nil {
 			continue
 		}
-		if m, ok := l.fill(e, groups); ok {
+		if !e.derived() {
+			m, ok = e.numbers(groups)
+		} else {
+			m, ok = l.original(groups["of"], isDir)
+			m.Of = groups["of"]
+		}
+		if ok {
+			m.Kind = e.kind
 			return m, true
 		}
 	}
 	return Match{}, false
 }
 
-// fill reads the groups of a name that e matches.
-func (l *Layout) fill(e entry, groups []string) (m Match, ok bool) {
-	m.Kind = e.kind
-	for i, group := range e.name.SubexpNames() {
-		switch group {
-		case "epoch":
-			m.Epoch, ok = number(groups[i])
-		case "step":
-			m.Step, ok = number(groups[i])
-		case "of":
-			var of Match
-			of, ok = l.Match(groups[i], e.isDir)
-			ok = ok && of.Of == "" // no backups of backups
-			m.Epoch, m.Step, m.Of = of.Epoch, of.Step, groups[i]
-		default:
-			continue
-		}
-		if !ok {
-			return Match{}, false
+// original finds the checkpoint that a derived name stands for.
+func (l *Layout) original(name string, isDir bool) (m Match, ok bool) {
+	for _, e := range l.entries {
+		if groups := e.match(name, isDir); groups != nil && !e.derived() {
+			return e.numbers(groups)
 		}
 	}
-	return m, true
+	return Match{}, false
 }
 
-// number reads digits. No trainer counts beyond 63 bits.
-func number(digits string) (*int64, bool) {
-	n, err := strconv.ParseInt(digits, 10, 64)
-	return &n, err == nil
+// match gives the named groups of a name, nil when it does not match.
+func (e entry) match(name string, isDir bool) map[string]string {
+	if e.isDir != isDir {
+		return nil
+	}
+	values := e.name.FindStringSubmatch(name)
+	if values == nil {
+		return nil
+	}
+	groups := map[string]string{}
+	for i, group := range e.name.SubexpNames() {
+		groups[group] = values[i]
+	}
+	return groups
+}
+
+// numbers reads epoch and step. No trainer counts beyond 63 bits: what does is
+// not its name.
+func (e entry) numbers(groups map[string]string) (m Match, ok bool) {
+	for group, to := range map[string]**int64{"epoch": &m.Epoch, "step": &m.Step} {
+		digits, has := groups[group]
+		if !has {
+			continue
+		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return Match{}, false
+		}
+		*to = &n
+	}
+	return m, true
 }

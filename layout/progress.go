@@ -1,6 +1,9 @@
 package layout
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Progress says how far training had come. A nil number is unknown.
 type Progress struct {
@@ -18,15 +21,15 @@ func (p Progress) Known() bool { return p.Epoch != nil || p.GlobalStep != nil }
 // as after every step of its epoch; what is unknown is behind what is known.
 func (p Progress) Compare(q Progress) int {
 	if p.GlobalStep != nil && q.GlobalStep != nil {
-		return compare(*p.GlobalStep, *q.GlobalStep)
+		return cmp.Compare(*p.GlobalStep, *q.GlobalStep)
 	}
 	if p.Epoch != nil && q.Epoch != nil {
-		if c := compare(*p.Epoch, *q.Epoch); c != 0 {
+		if c := cmp.Compare(*p.Epoch, *q.Epoch); c != 0 {
 			return c
 		}
-		return compare(p.stepRank(), q.stepRank())
+		return cmp.Compare(p.stepRank(), q.stepRank())
 	}
-	return compare(p.knownRank(), q.knownRank())
+	return cmp.Compare(p.knownRank(), q.knownRank())
 }
 
 // String is how messages name a progress: "epoch 3 step 4", "end of epoch 2".
@@ -59,16 +62,6 @@ func (p Progress) knownRank() int64 {
 	case p.Epoch != nil:
 		return 2
 	case p.GlobalStep != nil:
-		return 1
-	}
-	return 0
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
 		return 1
 	}
 	return 0

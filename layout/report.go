@@ -6,7 +6,7 @@ type Report struct {
 	Progress Progress
 	Metrics  map[string]float64 // by the name in the metadata, e.g. "best_val_f1"; what is not finite is left out
 	Files    []FileReport       // every regular file, sorted by path
-	Missing  []string           // what the layout requires and is not there, in words for the user
+	Missing  []string           // what the layout requires and is not there, in words that can follow "missing: "
 	Problems []string           // "path: what is wrong", one per damaged file
 }
 

@@ -87,11 +87,11 @@ func (s *spec) layout() (*Layout, error) {
 		if e.Kind == "" || e.Type == "" || e.Name.Regexp == nil {
 			return nil, fmt.Errorf("entry %d: kind, type and name are needed", i+1)
 		}
-		standsFor := e.Name.SubexpIndex("of") >= 0
-		if derived := Kind(e.Kind) == Backup || Kind(e.Kind) == Temp; standsFor != derived {
+		built := entry{kind: Kind(e.Kind), isDir: e.Type == "dir", name: e.Name.Regexp}
+		if standsFor := e.Name.SubexpIndex("of") >= 0; standsFor != built.derived() {
 			return nil, fmt.Errorf("entry %d: the group %q belongs to backups and temporaries, and only to them", i+1, "of")
 		}
-		l.entries = append(l.entries, entry{kind: Kind(e.Kind), isDir: e.Type == "dir", name: e.Name.Regexp})
+		l.entries = append(l.entries, built)
 	}
 	for _, glob := range s.Ignore {
 		l.ignored = append(l.ignored, string(glob))

@@ -48,21 +48,27 @@ func (s *Store) open(p string, id Ident, flags int) (*File, error) {
 	flags &^= unix.O_CREAT | unix.O_EXCL | unix.O_DIRECT | unix.O_NOCTTY
 	trunc := flags & unix.O_TRUNC
 	f, err := s.disk.Open("open", p, flags&^unix.O_TRUNC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	st, err := disk.Fstat(int(f.Fd()))
-	if err == nil && id.Ino != 0 && s.identities.of(&st) != id {
-		err = unix.ESTALE
-	}
-	if err == nil && trunc != 0 {
-		err = f.Truncate(0)
-	}
-	if err != nil {
+	if err == nil {
+		var st disk.Stat
+		if st, err = disk.Fstat(int(f.Fd())); err == nil {
+			got := s.identities.of(&st)
+			if id.Ino == 0 || got == id {
+				if trunc != 0 {
+					err = f.Truncate(0)
+				}
+				if err == nil {
+					return &File{File: f, Ident: got, store: s}, nil
+				}
+			} else {
+				err = unix.ESTALE
+			}
+		}
 		f.Close()
-		return nil, fmt.Errorf("open %s: %w", p, err)
 	}
-	return &File{File: f, Ident: s.identities.of(&st), store: s}, nil
+	if old, gone := s.OpenReplaced(id, flags); gone == nil {
+		return old, nil
+	}
+	return nil, fmt.Errorf("open %s: %w", p, err)
 }
 
 // join makes f a writer of d. Needs rec.mu.

@@ -80,6 +80,9 @@ func (s *Store) visibleAttr(at place, c Caller) (Attr, error) {
 
 func (s *Store) renamePlain(from, to string, flags uint) error {
 	old, gone := s.disk.Stat(to)
+	if gone == nil && old.IsRegular() {
+		s.linger(to)
+	}
 	if err := s.disk.Rename("rename", from, to, flags); err != nil {
 		return err
 	}
@@ -171,6 +174,9 @@ func (s *Store) renameInside(a, b place, tgid uint32) error {
 		s.abandon(d)
 	}
 	old, gone := s.disk.Stat(dst)
+	if gone == nil && old.IsRegular() {
+		s.linger(dst)
+	}
 	if err := s.disk.Rename("rename:inside", src, dst, 0); err != nil {
 		return err
 	}

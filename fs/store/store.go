@@ -100,6 +100,7 @@ type Store struct {
 	closed     bool
 
 	identities identities
+	lingerers  lingerers
 	events     events
 	counters   Counters
 	told       sync.Map // toldKey: opens that were answered with "look it up again"

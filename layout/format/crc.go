@@ -3,6 +3,7 @@ package format
 import (
 	"compress/flate"
 	"fmt"
+	"hash/crc32"
 	"io"
 )
 
@@ -51,4 +52,11 @@ func VerifyCRC(r io.ReaderAt, size int64) error {
 		}
 	}
 	return nil
+}
+
+// crcOf is the checksum of a record's content.
+func crcOf(content io.Reader) (uint32, int64, error) {
+	h := crc32.NewIEEE()
+	n, err := io.Copy(h, content)
+	return h.Sum32(), n, err
 }

@@ -79,10 +79,34 @@ func TestScanPickleRefuses(t *testing.T) {
 		{"a string beyond the end", "\x80\x02X\x05\x00\x00\x00ab."},
 		{"a huge string", "\x80\x04\x8d\x00\x00\x00\x00\x00\x01\x00\x00."},
 		{"a string of negative length", "\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\xff."},
+		{"a mark taken back twice", "\x80\x02N(01."},
 		{"a huge number", "\x80\x02\x8b\xff\xff\xff\x7f."},
 	} {
 		if p, err := scan([]byte(c.data)); !errors.As(err, new(Damage)) {
 			t.Errorf("%s: %v, %v; want damage", c.name, p, err)
+		}
+	}
+}
+
+// Opcodes that the pickler hardly writes, each around the same value.
+func TestScanPickleReadsRareOpcodes(t *testing.T) {
+	for _, c := range []struct{ name, data string }{
+		{"DUP and POP", "K\x0720"},
+		{"POP of a MARK", "K\x07(0"},
+		{"POP_MARK", "K\x07(NN1"},
+		{"LONG_BINPUT and LONG_BINGET", "K\x07r\x00\x01\x00\x000j\x00\x01\x00\x00"},
+		{"MEMOIZE", "K\x07\x940h\x00"},
+		{"EXT1", "\x82\x010K\x07"},
+		{"INST", "(NNimodule\nname\n0K\x07"},
+		{"OBJ", "(cmodule\nname\nNo0K\x07"},
+		{"NEWOBJ_EX", "NNN\x920K\x07"},
+		{"NEXT_BUFFER and READONLY_BUFFER", "\x97\x980K\x07"},
+		{"a string too long to keep", "X\x00\x00\x01\x00" + strings.Repeat("x", 1<<16) + "0K\x07"},
+		{"bytes too long to keep", "B\x00\x00\x01\x00" + strings.Repeat("x", 1<<16) + "0K\x07"},
+	} {
+		p, err := scan([]byte("\x80\x05" + c.data + "."))
+		if err != nil || p.top != any(int64(7)) {
+			t.Errorf("%s: %v, %v", c.name, p, err)
 		}
 	}
 }

@@ -52,8 +52,11 @@ func (s storage) check(rec *record) error {
 	if rec == nil {
 		return Damage(fmt.Sprintf("damaged: tensor data %q is not in the file", s.key))
 	}
+	if s.numel < 0 {
+		return Damage(fmt.Sprintf("damaged: tensor data %q has a negative size", s.key))
+	}
 	want, element, ok := s.bytes()
-	if s.numel < 0 || ok && (rec.size < want || rec.size-want >= element) {
+	if ok && (rec.size < want || rec.size-want >= element) {
 		return Damage(fmt.Sprintf("damaged: tensor data %q has %d bytes of %d", s.key, rec.size, want))
 	}
 	return nil

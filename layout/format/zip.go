@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"slices"
 )
@@ -196,11 +195,4 @@ func locate(r io.ReaderAt, records []record, end int64) error {
 		}
 	}
 	return nil
-}
-
-// crcOf is the checksum of a record's content.
-func crcOf(content io.Reader) (uint32, int64, error) {
-	h := crc32.NewIEEE()
-	n, err := io.Copy(h, content)
-	return h.Sum32(), n, err
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"ckptfs/fs/store"
+)
+
+// control gives the daemon one command and returns when it has been carried
+// out. A refusal is one write that fails with an errno; the reason is the last
+// event that the daemon has noted about its control file.
+func (d daemon) control(words ...string) error {
+	command := strings.Join(words, " ")
+	f, err := os.OpenFile(d.file("control"), os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%s: only the user who mounted %s may do that", command, string(d))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	defer f.Close() // the write has answered
+	if _, err := f.WriteString(command + "\n"); err != nil {
+		if reason := d.refusal(); reason != "" {
+			return refusedError("%s", reason)
+		}
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return nil
+}
+
+// refusal is why the last command was refused, "" when the daemon does not say.
+func (d daemon) refusal() string {
+	b, err := d.read("events")
+	if err != nil {
+		return ""
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	for i := len(lines) - 1; i >= 0; i-- {
+		var e store.Event
+		if json.Unmarshal(lines[i], &e) == nil && e.What == "control" {
+			return e.Reason
+		}
+	}
+	return ""
+}
+
+// Delete implements source.
+func (d daemon) Delete(path, version, why string) error {
+	return d.control("delete", path, version, why)
+}
+
+// Commit implements source.
+func (d daemon) Commit(path string, force bool) error {
+	if force {
+		return d.control("commit", "--force", path)
+	}
+	return d.control("commit", path)
+}

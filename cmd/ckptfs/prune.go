@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ckptfs/fs/store"
+	"ckptfs/policy"
+)
+
+type pruneOptions struct {
+	askOptions
+	keepLast int // -1: as the configuration says
+	dryRun   bool
+	yes      bool
+}
+
+func newPruneCommand() *cobra.Command {
+	var opts pruneOptions
+	cmd := &cobra.Command{
+		Use:   "prune PATH",
+		Short: "Delete the checkpoints that the policy does not keep",
+		Long: `Delete the checkpoints that the policy does not keep, or all mid-epoch checkpoints
+but the newest N. What every checkpoint is kept or deleted for is printed first,
+then it asks. What latest/, resume/ or best/ shows, the last valid checkpoint,
+and what is pinned, open or being saved is never deleted.`,
+		Example: `  ckptfs prune --dry-run checkpoints/codebert
+  ckptfs prune --keep-last 2 --yes checkpoints/codebert`,
+		Args: operands(1, 1, "one PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("keep-last") && opts.keepLast < 0 {
+				return usageError("--keep-last %d: give the number of mid-epoch checkpoints to keep, 0 for none", opts.keepLast)
+			}
+			if opts.json && !opts.yes && !opts.dryRun {
+				return usageError("--json cannot ask; add --yes or --dry-run")
+			}
+			return runPrune(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts, args[0])
+		},
+	}
+	opts.addFlags(cmd)
+	cmd.Flags().IntVar(&opts.keepLast, "keep-last", -1, "keep only the newest `N` mid-epoch checkpoints, instead of what the policy says")
+	cmd.Flags().BoolVarP(&opts.dryRun, "dry-run", "n", false, "print what would be deleted, and delete nothing")
+	cmd.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&opts.yes, "auto", false, "the same as --yes")
+	return cmd
+}
+
+// pruning is `prune --json`.
+type pruning struct {
+	Decisions []decision `json:"decisions"`
+	Freed     int64      `json:"freed"` // bytes; with --dry-run, that would be
+}
+
+// decision is one of a run, whose path is "." for the root.
+type decision struct {
+	Run string `json:"run"`
+	policy.Decision
+}
+
+func runPrune(ctx context.Context, in io.Reader, out, notes io.Writer, opts pruneOptions, path string) error {
+	t, err := findTarget(path)
+	if err != nil {
+		return err
+	}
+	open := work
+	if opts.dryRun {
+		open = look
+	}
+	src, err := open(t, opts.config)
+	if err != nil {
+		return err
+	}
+	plan, rules, err := decide(src, t, opts, time.Now())
+	if err == nil {
+		err = carryOut(ctx, in, out, notes, opts, src, plan, rules)
+	}
+	if closed := src.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// decide says what becomes of each checkpoint at and below PATH, by which rules.
+// Dry runs and real ones, mounted and not, all decide here.
+func decide(src source, t target, opts pruneOptions, now time.Time) (pruning, policy.Retention, error) {
+	cfg, err := src.Config()
+	if err != nil {
+		return pruning{}, policy.Retention{}, err
+	}
+	rules := cfg.Retention
+	if opts.keepLast >= 0 {
+		rules = policy.KeepLast(opts.keepLast)
+	}
+	rep, err := src.List()
+	if err != nil {
+		return pruning{}, rules, err
+	}
+	plan := pruning{Decisions: []decision{}}
+	for _, r := range rep.Runs {
+		if !t.holds(r.Path) {
+			continue
+		}
+		checkpoints, views := candidates(r.Checkpoints, cfg.Views)
+		ds := policy.Retain(checkpoints, views, rules, now)
+		if err := policy.Refusal(ds); err != nil {
+			return pruning{}, rules, refusedError("%s: %w", t.path(), err)
+		}
+		plan.Freed += policy.Reclaimable(ds)
+		for _, d := range ds {
+			plan.Decisions = append(plan.Decisions, decision{r.Path, d})
+		}
+	}
+	return plan, rules, nil
+}
+
+// candidates are the rows of a report as the policy sees them. What has been
+// deleted or held back already is no candidate.
+func candidates(rows []store.CheckpointRow, names policy.ViewNames) ([]policy.Checkpoint, policy.Views) {
+	none := policy.Resolution{Target: -1}
+	views := policy.Views{Latest: none, Resume: none, Best: none}
+	var list []policy.Checkpoint
+	for _, row := range rows {
+		if row.State == policy.Trash || row.State == policy.Quarantine {
+			continue
+		}
+		for _, view := range row.Views {
+			switch view {
+			case names.Latest:
+				views.Latest.Target = len(list)
+			case names.Resume:
+				views.Resume.Target = len(list)
+			case names.Best:
+				views.Best.Target = len(list)
+			}
+		}
+		c := policy.Checkpoint{
+			ID: row.Version, Name: row.Name, Kind: row.Kind, State: row.State, Reason: row.Reason,
+			Size: row.Size, Pinned: row.Pinned,
+		}
+		c.Epoch, c.Step, c.GlobalStep = row.Epoch, row.Step, row.GlobalStep
+		if row.CommittedAt != nil {
+			c.CommittedAt = *row.CommittedAt
+		}
+		list = append(list, c)
+	}
+	return list, views
+}
+
+// carryOut prints the decisions, asks, and deletes.
+func carryOut(ctx context.Context, in io.Reader, out, notes io.Writer, opts pruneOptions, src source, plan pruning, rules policy.Retention) error {
+	doomed := plan.doomed()
+	if !opts.json {
+		fmt.Fprintln(out, rules)
+		if err := printDecisions(out, plan); err != nil {
+			return err
+		}
+	}
+	var failed error
+	if doomed > 0 && !opts.dryRun {
+		what := fmt.Sprintf("Delete %s (%s)?", count(doomed, "checkpoint"), size(plan.Freed))
+		if !opts.yes && !ask(in, notes, what) {
+			return refusedError("nothing was deleted; answer y, or give --yes")
+		}
+		failed = plan.deleteAll(ctx, src, notes)
+	}
+	if opts.json {
+		if err := writeJSON(out, plan); err != nil {
+			return err
+		}
+		return failed
+	}
+	switch {
+	case opts.dryRun:
+		fmt.Fprintf(notes, "A dry run: nothing was deleted.\n")
+	case doomed == 0:
+		fmt.Fprintf(notes, "Nothing to delete.\n")
+	default:
+		fmt.Fprintf(notes, "Deleted %s (%s); the space is given back when the trash is emptied, %s from now.\n",
+			count(plan.doomed(), "checkpoint"), size(plan.Freed), trashTTL(src))
+	}
+	return failed
+}
+
+func trashTTL(src source) string {
+	cfg, err := src.Config()
+	if err != nil {
+		return "a moment"
+	}
+	return cfg.Retention.TrashTTL.String()
+}
+
+func (p pruning) doomed() (n int) {
+	for _, d := range p.Decisions {
+		if d.Action == policy.ActionDelete {
+			n++
+		}
+	}
+	return n
+}
+
+// printDecisions writes the table. It is the same for a dry run and a real one.
+func printDecisions(out io.Writer, plan pruning) error {
+	table := newTable(out)
+	fmt.Fprintln(table, "ACTION\tCHECKPOINT\tSIZE\tREASON")
+	for _, d := range plan.Decisions {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", strings.ToUpper(string(d.Action)), d.path(), size(d.Size), strings.Join(d.Reasons, "; "))
+	}
+	fmt.Fprintf(table, "\t%s to delete\t%s\t\n", count(plan.doomed(), "checkpoint"), size(plan.Freed))
+	return table.Flush()
+}
+
+func (d decision) path() string { return path.Join(d.Run, d.Name) }
+
+// deleteAll deletes what was decided, and turns what cannot be deleted any more
+// into what is kept, with the reason.
+func (p *pruning) deleteAll(ctx context.Context, src source, notes io.Writer) error {
+	kept := 0
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if d.Action != policy.ActionDelete {
+			continue
+		}
+		err := ctx.Err()
+		if err == nil {
+			err = src.Delete(d.path(), d.ID, strings.Join(d.Reasons, "; "))
+		}
+		if err != nil {
+			kept++
+			d.Action, d.Reasons = policy.ActionKeep, []string{err.Error()}
+			p.Freed -= d.Size
+			fmt.Fprintf(notes, "%s was kept: %v\n", d.path(), err)
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case kept > 0:
+		return refusedError("%s could not be deleted now; try again", count(kept, "checkpoint"))
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs"
+	"ckptfs/fs/store"
+	"ckptfs/fs/store/disk"
+)
+
+// serve mounts, calls ready, and returns after the unmount, when everything
+// that was complete is committed and the lock is given back.
+func serve(req request, stderr io.Writer, ready func()) error {
+	backing, err := disk.OpenRoot(req.dir)
+	if err != nil {
+		return err
+	}
+	log, err := openLog(req, stderr)
+	if err != nil {
+		backing.Close()
+		return remedy(err, req)
+	}
+	slog.SetDefault(log)
+	if err := os.Chdir("/"); err != nil { // keep no directory busy
+		log.Warn("cannot leave the working directory", "err", err)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, unix.SIGTERM)
+	server, err := fs.Mount(backing, fs.MountOptions{
+		Dir: req.dir, Mountpoint: req.point, Config: req.cfg,
+		AllowOther: req.allowOther, ReadOnly: req.readOnly, Debug: req.debug,
+		Options: req.kernel, Log: log,
+	})
+	if err != nil {
+		return remedy(err, req)
+	}
+	log.Info("mounted", "dir", req.dir, "mountpoint", req.point, "version", versionName(), "passthrough", server.Passthrough())
+	ready()
+	stopped := make(chan struct{})
+	go stopOnSignal(server, req, signals, stopped, log)
+	server.Wait()
+	close(stopped)
+	return finish(server, log)
+}
+
+// finish commits what is complete after the file system is gone, and parks the
+// rest for the next mount.
+func finish(server *fs.Server, log *slog.Logger) error {
+	for name, lacks := range server.Settle(context.Background(), nil) {
+		log.Warn("a save stays staged", "checkpoint", name, "lacks", lacks)
+	}
+	err := server.Close()
+	log.Info("unmounted", "err", err)
+	return err
+}
+
+// unmountAgain is how often an unmount is tried while somebody uses the mount.
+const unmountAgain = 500 * time.Millisecond
+
+// stopOnSignal unmounts on the first signal, as soon as nobody uses the mount
+// any more. It does not detach by itself: a trainer that writes by absolute
+// paths would go on in the bare directory. A second signal says that it should.
+func stopOnSignal(server *fs.Server, req request, signals <-chan os.Signal, stopped <-chan struct{}, log *slog.Logger) {
+	select {
+	case <-stopped:
+		return
+	case s := <-signals:
+		log.Info("stopping", "signal", s.String())
+	}
+	again := time.NewTicker(unmountAgain)
+	defer again.Stop()
+	for told := false; ; {
+		server.Settle(context.Background(), nil)
+		err := server.Unmount()
+		if err == nil {
+			return
+		}
+		if !told {
+			told = true
+			log.Warn("cannot unmount yet; a second signal detaches", "err", err, "used by", fmt.Sprint(usersOf(req.point)))
+		}
+		select {
+		case <-stopped:
+			return
+		case <-signals:
+			if err := detach(req.point); err != nil {
+				log.Error("cannot detach", "err", err)
+			}
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// openLog opens where the daemon logs to: stderr in the foreground, else the
+// file that was named, else the one in the private directory. Only a directory
+// that cannot be written goes without.
+func openLog(req request, stderr io.Writer) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if req.debug {
+		level = slog.LevelDebug
+	}
+	to := stderr
+	if !req.foreground || req.log != "" {
+		file := req.log
+		if file == "" {
+			private := filepath.Join(req.dir, store.Private)
+			if err := os.Mkdir(private, 0o700); err != nil && !errors.Is(err, os.ErrExist) && !req.readOnly {
+				return nil, fmt.Errorf("make %s: %w", private, err)
+			}
+			file = filepath.Join(private, "log")
+		}
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		switch {
+		case err == nil:
+			to = f
+		case req.readOnly && req.log == "":
+			to = io.Discard
+		default:
+			return nil, fmt.Errorf("open the log: %w", err)
+		}
+	}
+	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: level})), nil
+}
+
+// remedy adds the way out to an error of the disk.
+func remedy(err error, req request) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%w; make room first: ckptfs prune %s, or delete other files", err, req.dir)
+	case errors.Is(err, unix.EROFS):
+		return fmt.Errorf("%w; add --read-only to mount it for reading", err)
+	case errors.Is(err, store.ErrLocked):
+		return fmt.Errorf("%s: %w; stop it first: ckptfs umount %s", req.dir, err, req.point)
+	}
+	return err
+}

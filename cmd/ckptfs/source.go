@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"ckptfs/fs/store"
+	"ckptfs/fs/store/disk"
+	"ckptfs/policy"
+)
+
+// source answers what is asked about a target: the daemon that has it mounted,
+// or the directory itself.
+type source interface {
+	// List reports everything, also what lies in history, trash and quarantine.
+	List() (store.ListReport, error)
+	Status() (store.StatusReport, error)
+	Explain() ([]store.ExplainReport, error)
+	// Config is the configuration in force.
+	Config() (policy.Config, error)
+	// Delete moves a checkpoint into the trash if it still is the version that
+	// was decided about; path is relative to the root.
+	Delete(path, version, why string) error
+	// Commit says that a save is complete; with force it need not be.
+	Commit(path string, force bool) error
+	Close() error
+}
+
+// look opens a target to ask about it; nothing on disk is changed.
+func look(t target, config string) (source, error) {
+	if t.isMounted() {
+		return daemon(t.root), nil
+	}
+	return openDirectory(t.root, config, store.Look)
+}
+
+// work opens a target to change it. An unmounted directory is locked and
+// recovered, as a mount would do.
+func work(t target, config string) (source, error) {
+	if t.isMounted() {
+		return daemon(t.root), nil
+	}
+	d, err := openDirectory(t.root, config, store.Open)
+	if errors.Is(err, store.ErrLocked) {
+		return nil, fmt.Errorf("%w; try again when it is done", err)
+	}
+	return d, err
+}
+
+// offline answers from a directory that is not mounted.
+type offline struct {
+	*store.Store
+	dir string
+}
+
+func openDirectory(dir, config string, open func(*disk.Root, store.Options) (*store.Store, error)) (source, error) {
+	cfg, err := loadConfig(dir, config)
+	if err != nil {
+		return nil, err
+	}
+	root, err := disk.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(root, store.Options{Config: cfg})
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	return offline{s, dir}, nil
+}
+
+func (o offline) List() (store.ListReport, error)         { return o.Store.List(true), nil }
+func (o offline) Explain() ([]store.ExplainReport, error) { return o.Store.Explain(), nil }
+func (o offline) Config() (policy.Config, error)          { return o.Store.Config(), nil }
+
+func (o offline) Status() (store.StatusReport, error) {
+	rep := o.Store.Status()
+	rep.Backing, rep.PID = o.dir, 0 // no daemon: the process is this command
+	return rep, nil
+}
+
+// Commit implements source. What keeps a save from being committed is a refusal,
+// here as when a daemon says so.
+func (o offline) Commit(path string, force bool) error {
+	if err := o.Store.Commit(path, force); err != nil {
+		return refusedError("%w", err)
+	}
+	return nil
+}
+
+// daemon asks the mount at this path through its control files.
+type daemon string
+
+func (d daemon) List() (rep store.ListReport, err error) {
+	err = d.decode("ls.json", &rep)
+	return rep, err
+}
+
+func (d daemon) Status() (rep store.StatusReport, err error) {
+	err = d.decode("status.json", &rep)
+	return rep, err
+}
+
+func (d daemon) Explain() (rep []store.ExplainReport, err error) {
+	err = d.decode("explain.json", &rep)
+	return rep, err
+}
+
+func (d daemon) Config() (policy.Config, error) {
+	b, err := d.read("config")
+	if err != nil {
+		return policy.Config{}, err
+	}
+	return policy.Parse(d.file("config"), b)
+}
+
+func (d daemon) Close() error { return nil }
+
+func (d daemon) file(name string) string {
+	return filepath.Join(string(d), store.Private, name)
+}
+
+func (d daemon) read(name string) ([]byte, error) {
+	b, err := os.ReadFile(d.file(name))
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("ask the ckptfs at %s: %w; only the user who mounted it may, unless mounted with --allow-other", string(d), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the ckptfs at %s: %w", string(d), err)
+	}
+	return b, nil
+}
+
+func (d daemon) decode(name string, into any) error {
+	b, err := d.read(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("read %s: %w", d.file(name), err)
+	}
+	return nil
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store"
+)
+
+func newUmountCommand() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "umount MOUNTPOINT",
+		Short: "Commit what is complete, and unmount",
+		Long: `Commit the open saves that are complete and unmount. What is not complete stays
+staged for the next mount. A mount that is in use stays; the processes that use it
+are listed. With --force it is taken away all the same: nothing is waited for, and
+what a process still writes is parked.`,
+		Aliases: []string{"unmount"},
+		Example: `  ckptfs umount checkpoints/codebert`,
+		Args:    operands(1, 1, "one MOUNTPOINT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runUmount(cmd.Context(), cmd.ErrOrStderr(), args[0], force)
+		},
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "do not wait for saves, and detach a mount that is in use")
+	return cmd
+}
+
+func runUmount(ctx context.Context, notes io.Writer, arg string, force bool) error {
+	m, err := ownMount(arg)
+	if err != nil {
+		return err
+	}
+	if m.dead() {
+		fmt.Fprintf(notes, "ckptfs: note: the ckptfs of %s was killed; what was not committed is judged at the next mount\n", m.point)
+		return detach(m.point)
+	}
+	backing := m.source
+	if rep, err := daemon(m.point).Status(); err == nil {
+		backing = rep.Backing
+	}
+	if force {
+		if err := detach(m.point); err != nil {
+			return err
+		}
+		return awaitEnd(ctx, backing, patience, notes)
+	}
+	if err := settle(ctx, m, notes); err != nil {
+		return err
+	}
+	if err := release(ctx, m); err != nil {
+		return err
+	}
+	return awaitEnd(ctx, backing, farewell, notes)
+}
+
+// ownMount finds the mount of ckptfs at a mountpoint.
+func ownMount(arg string) (mountEntry, error) {
+	abs, err := filepath.Abs(arg)
+	if err != nil {
+		return mountEntry{}, fmt.Errorf("%s: %w", arg, err)
+	}
+	list, err := mounted()
+	if err != nil {
+		return mountEntry{}, err
+	}
+	m := covering(list, abs)
+	if !m.ours() {
+		if real, err := directory(abs); err != nil {
+			return mountEntry{}, err
+		} else if real != abs {
+			abs, m = real, covering(list, real)
+		}
+	}
+	switch {
+	case m.ours() && m.point == abs:
+		return m, nil
+	case m.ours():
+		return mountEntry{}, fmt.Errorf("%s lies in a mount; give its mountpoint: ckptfs umount %s", abs, m.point)
+	}
+	for _, other := range list {
+		if other.shows(abs) {
+			return mountEntry{}, fmt.Errorf("%s is mounted elsewhere; give its mountpoint: ckptfs umount %s", abs, other.point)
+		}
+	}
+	return mountEntry{}, fmt.Errorf("%s is not mounted by ckptfs; ckptfs status lists the mounts", abs)
+}
+
+// settle has the daemon commit what is complete, and says what is not.
+func settle(ctx context.Context, m mountEntry, notes io.Writer) error {
+	d := daemon(m.point)
+	done := make(chan error, 1)
+	go func() { done <- d.control("settle") }()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for line := ""; ; {
+		select {
+		case err := <-done:
+			if line != "" {
+				fmt.Fprint(notes, "\r\x1b[K")
+			}
+			if err != nil {
+				fmt.Fprintf(notes, "ckptfs: note: %v; the daemon commits what is complete once it is unmounted\n", err)
+				return nil
+			}
+			return d.tellStaged(notes)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			if !isTerminal(notes) {
+				continue
+			}
+			rep, err := d.Status()
+			if err != nil {
+				continue // the daemon is busy; settle has the say
+			}
+			saves, bytes := 0, int64(0)
+			for _, r := range rep.Runs {
+				for _, s := range r.Saves {
+					saves, bytes = saves+1, bytes+s.Bytes
+				}
+			}
+			line = fmt.Sprintf("committing: %s, %s", count(saves, "open save"), size(bytes))
+			fmt.Fprint(notes, "\r\x1b[K", line)
+		}
+	}
+}
+
+// tellStaged says which saves are not complete.
+func (d daemon) tellStaged(notes io.Writer) error {
+	rep, err := d.Status()
+	if err != nil {
+		return err
+	}
+	for _, r := range rep.Runs {
+		for _, s := range r.Saves {
+			lacks := strings.Join(s.Missing, "; ")
+			if lacks == "" {
+				lacks = "it is still being judged"
+			}
+			fmt.Fprintf(notes, "ckptfs: note: %s stays staged: %s\n", filepath.Join(r.Path, s.Name), lacks)
+		}
+	}
+	return nil
+}
+
+const (
+	// patience is how long a mount that nobody seems to use may be busy: closing
+	// a file is answered before its last trace is gone.
+	patience = 2 * time.Second
+	// farewell is how long a daemon may take to commit what is left.
+	farewell = 5 * time.Minute
+)
+
+// release unmounts; the error for a mount in use lists who uses it.
+func release(ctx context.Context, m mountEntry) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := unmount(m.point)
+		if !errors.Is(err, errBusy) {
+			return err
+		}
+		if users := usersOf(m.point); len(users) > 0 {
+			return busyError(m, users)
+		}
+		if time.Now().After(deadline) {
+			return busyError(m, nil)
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func busyError(m mountEntry, users []holder) error {
+	lines := []string{fmt.Sprintf("%s is in use; end these processes, or take it away all the same: ckptfs umount --force %s", m.point, m.point)}
+	for _, u := range users {
+		lines = append(lines, "  "+u.String())
+	}
+	if len(users) == 0 {
+		lines = append(lines, "  by a process that cannot be seen from here: of another user, or in another container")
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// usersOf are the processes that use a mount, not those beneath it.
+func usersOf(point string) []holder {
+	list, err := mounted()
+	if err != nil {
+		return nil
+	}
+	if m, ok := mountAt(list, point); ok {
+		return holders(point, m.id)
+	}
+	return nil
+}
+
+// awaitEnd returns when the daemon has given the lock of the directory back:
+// all it does to the directory is done.
+func awaitEnd(ctx context.Context, backing string, bound time.Duration, notes io.Writer) error {
+	file := filepath.Join(backing, store.Private, "lock")
+	deadline := time.Now().Add(bound)
+	for {
+		free, err := lockFree(file)
+		if err != nil || free {
+			return nil // not ours to see: then there is nothing to wait for
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintf(notes, "ckptfs: note: the daemon is still at work on %s, until what is open there is closed\n", backing)
+			return nil
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// lockFree reports whether nobody holds the lock.
+func lockFree(file string) (bool, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() // gives back what was taken
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// pause waits, unless the command is interrupted.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,104 @@
+package layout
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestGlobalStep(t *testing.T) {
+	for _, c := range []struct {
+		epoch, step, batches *int64
+		want                 *int64
+	}{
+		{at(3), at(4), at(10), at(24)},
+		{at(2), at(0), at(10), at(20)}, // the end of epoch 2
+		{at(1), at(1), at(1), at(1)},
+		{at(3), at(4), nil, nil},
+		{at(3), nil, at(10), nil},
+		{nil, at(4), at(10), nil},
+		{at(0), at(4), at(10), nil}, // epochs are counted from 1
+		{at(3), at(4), at(0), nil},
+		{at(math.MaxInt64), at(4), at(10), nil}, // beyond what fits
+		{at(2), at(math.MaxInt64), at(10), nil},
+	} {
+		got := globalStep(Progress{Epoch: c.epoch, Step: c.step, BatchesPerEpoch: c.batches})
+		if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
+			t.Errorf("%v: %v", c, got)
+		}
+	}
+}
+
+func TestMetadataTakesOnlyCounts(t *testing.T) {
+	md := metadata{epoch: "epoch", step: "step", metricKeys: []string{"f1", "acc", "loss", "note"}}
+	p := md.progress(Match{}, map[string]any{"epoch": 2.5, "step": int64(-1)})
+	if p.Known() || p.Step != nil {
+		t.Errorf("%+v", p)
+	}
+	if p = md.progress(Match{}, map[string]any{"epoch": 2.0}); *p.Epoch != 2 {
+		t.Errorf("%+v", p)
+	}
+	got := md.metrics(map[string]any{"f1": 0.5, "acc": math.NaN(), "loss": math.Inf(1), "note": "good", "other": 1.0})
+	if len(got) != 1 || got["f1"] != 0.5 {
+		t.Errorf("%v", got)
+	}
+}
+
+// From the least to the most advanced.
+func TestCompareOrdersByProgress(t *testing.T) {
+	order := []Progress{
+		{},
+		{Epoch: at(1)},
+		{Epoch: at(1), Step: at(4)},
+		{Epoch: at(1), Step: at(8)},
+		{Epoch: at(1), Step: at(0)},
+		{Epoch: at(2), Step: at(1)},
+	}
+	for i, p := range order {
+		for j, q := range order {
+			if got := p.Compare(q); got != cmp.Compare(i, j) {
+				t.Errorf("%v against %v: %d", p, q, got)
+			}
+		}
+	}
+}
+
+func TestProgressString(t *testing.T) {
+	for want, p := range map[string]Progress{
+		"unknown progress": {},
+		"epoch 3":          {Epoch: at(3)},
+		"epoch 3 step 4":   {Epoch: at(3), Step: at(4), GlobalStep: at(24)},
+		"end of epoch 3":   {Epoch: at(3), Step: at(0)},
+		"step 24":          {GlobalStep: at(24)},
+	} {
+		if got := p.String(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// Whatever epochs and steps there are, global steps order them alike.
+func TestGlobalStepOrdersAsEpochAndStep(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		batches := rapid.Int64Range(1, 1000).Draw(t, "batches")
+		draw := func(label string) Progress {
+			p := Progress{
+				Epoch:           at(rapid.Int64Range(1, 50).Draw(t, label+" epoch")),
+				Step:            at(rapid.Int64Range(0, batches-1).Draw(t, label+" step")),
+				BatchesPerEpoch: &batches,
+			}
+			return p
+		}
+		ps := []Progress{draw("p"), draw("q")}
+		byEpoch := ps[0].Compare(ps[1])
+		for i := range ps {
+			ps[i].GlobalStep = globalStep(ps[i])
+		}
+		if slices.ContainsFunc(ps, func(p Progress) bool { return p.GlobalStep == nil }) || ps[0].Compare(ps[1]) != byEpoch {
+			t.Fatalf("%v, %v: %d", ps[0], ps[1], byEpoch)
+		}
+	})
+}

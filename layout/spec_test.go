@@ -1,0 +1,90 @@
+package layout
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestBuiltinLayouts(t *testing.T) {
+	var names []string
+	for _, l := range Builtin() {
+		names = append(names, l.Name)
+		if l.Source == "" {
+			t.Errorf("%s does not say where its facts come from", l.Name)
+		}
+		if got, err := ByName(l.Name); err != nil || got != l {
+			t.Errorf("ByName(%s): %v, %v", l.Name, got, err)
+		}
+	}
+	if d := cmp.Diff([]string{"enstack"}, names); d != "" {
+		t.Error(d)
+	}
+	if !enstack(t).ListsViews {
+		t.Error("enstack bears views in listings")
+	}
+	_, err := ByName("enstak")
+	if want := `no layout is called "enstak"; there are: enstack`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestCoreFiles(t *testing.T) {
+	l := enstack(t)
+	want := [][]string{{"config.json"}, {"training_state.pth"}, {"model.safetensors", "pytorch_model.bin"}}
+	if d := cmp.Diff(want, l.CoreGroups()); d != "" {
+		t.Error(d)
+	}
+	for path, want := range map[string]bool{
+		"training_state.pth": true, "model.safetensors": true, "pytorch_model.bin": true, "config.json": true,
+		"generation_config.json": false, "training_state.pth.backup": false, "old/config.json": false,
+	} {
+		if got := l.Core(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	const entries = "name: x\nentries: [{kind: last, type: dir, name: last}]\n"
+	for _, c := range []struct{ name, text, want string }{
+		{"nothing", "", "layout test.yaml: it is empty"},
+		{"no entries", "name: x", "layout test.yaml: name and entries are needed"},
+		{"two documents", entries + "---\n" + entries, "layout test.yaml: one document is allowed"},
+		{"an unknown key", entries + "colour: red", "line 3: field colour not found"},
+		{"an unknown kind", "name: x\nentries:\n- {kind: newest, type: dir, name: a}", `line 3: unknown kind "newest"; there are ["last" "recovery"`},
+		{"an unknown type", "name: x\nentries:\n- {kind: last, type: link, name: a}", `line 3: unknown type "link"; there are ["dir" "file"]`},
+		{"a bad expression", "name: x\nentries:\n- {kind: last, type: dir, name: '('}", "line 3: error parsing regexp"},
+		{"an unknown group", "name: x\nentries:\n- {kind: last, type: dir, name: '(?P<iter>.)'}", `line 3: unknown group "iter"`},
+		{"half an entry", "name: x\nentries: [{kind: last, type: dir}]", "entry 1: kind, type and name are needed"},
+		{"a backup of nothing", "name: x\nentries: [{kind: backup, type: dir, name: b}]", `entry 1: the group "of"`},
+		{"a last of something", "name: x\nentries: [{kind: last, type: dir, name: '(?P<of>.)'}]", `entry 1: the group "of"`},
+		{"an unknown format", entries + "files: [{any_of: [{path: a, format: [tar]}]}]", `line 3: unknown format "tar"`},
+		{"a bad pattern", entries + "files: [{any_of: [{path: '[a'}]}]", `line 3: bad pattern "[a"`},
+		{"an empty group", entries + "files: [{required: true}]", "file group 1: any_of is empty"},
+		{"metadata without a rule", entries + "metadata: {file: a}", "metadata: steps is needed"},
+		{"an unknown rule", entries + "metadata: {file: a, steps: daily}", `line 3: unknown steps "daily"`},
+	} {
+		_, err := Parse("test.yaml", []byte(c.text))
+		if err == nil || !strings.HasPrefix(err.Error(), "layout test.yaml: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	data, err := builtinFiles.ReadFile("builtin/enstack.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data, "last_checkpoint")
+	f.Add([]byte("name: x\nentries: [{kind: temp, type: dir, name: '(?P<of>.)*'}]\n"), "aa")
+	f.Fuzz(func(t *testing.T, data []byte, name string) {
+		if l, err := Parse("fuzz", data); err == nil {
+			l.Match(name, true)
+			l.Core(name)
+			l.Ignored(name)
+		}
+	})
+}

@@ -158,13 +158,14 @@ func (m *mounted) stop() {
 	}
 }
 
-// kill ends the daemon as a crash would, and takes the dead mount away.
-func (m *mounted) kill() {
+// kill ends the daemon as a crash would. The dead mount stays, so that a writer
+// does not fill the directory below, until it is taken away.
+func (m *mounted) kill() (takeAway func()) {
 	m.t.Helper()
 	m.cmd.Process.Kill()
 	m.cmd.Wait()
 	m.cmd = nil
-	detach(m.mnt)
+	return func() { detach(m.mnt) }
 }
 
 func detach(mnt string) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"ckptfs/fs/store"
@@ -49,15 +50,23 @@ func (d daemon) refusal() string {
 	return ""
 }
 
+// word is a path as one word of a command.
+func word(path string) string {
+	if strings.ContainsAny(path, " \"\n") {
+		return strconv.Quote(path)
+	}
+	return path
+}
+
 // Delete implements source.
 func (d daemon) Delete(path, version, why string) error {
-	return d.control("delete", path, version, why)
+	return d.control("delete", word(path), version, why)
 }
 
 // Commit implements source.
 func (d daemon) Commit(path string, force bool) error {
 	if force {
-		return d.control("commit", "--force", path)
+		return d.control("commit", "--force", word(path))
 	}
-	return d.control("commit", path)
+	return d.control("commit", word(path))
 }

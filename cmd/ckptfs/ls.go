@@ -119,12 +119,15 @@ func printRows(out io.Writer, rows []store.CheckpointRow, now time.Time) error {
 	table := newTable(out)
 	fmt.Fprintln(table, "NAME\tKIND\tEPOCH\tSTEP\tSIZE\tAGE\tSTATE\tVIEWS")
 	for _, c := range rows {
-		state := string(c.State)
+		state, views := string(c.State), "-"
 		if c.Pinned {
 			state += ", pinned"
 		}
+		if len(c.Views) > 0 {
+			views = strings.Join(c.Views, " ")
+		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, number(c.Epoch), number(c.Step),
-			size(c.Size), age(c.CommittedAt, now), state, strings.Join(c.Views, " "))
+			size(c.Size), age(c.CommittedAt, now), state, views)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -164,6 +164,8 @@ func fuseDevice() error {
 	switch {
 	case err == nil:
 		return f.Close()
+	case errors.Is(err, os.ErrPermission) && os.Geteuid() != 0:
+		return errors.New("FUSE is not usable: /dev/fuse is not open to you, as it usually is to everybody; as root: chmod 666 /dev/fuse")
 	case errors.Is(err, os.ErrNotExist):
 		return errors.New("FUSE is not there (/dev/fuse): apt-get install fuse3 and modprobe fuse; in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN")
 	}

@@ -181,18 +181,10 @@ func carryOut(ctx context.Context, in io.Reader, out, notes io.Writer, opts prun
 	case doomed == 0:
 		fmt.Fprintf(notes, "Nothing to delete.\n")
 	default:
-		fmt.Fprintf(notes, "Deleted %s (%s); the space is given back when the trash is emptied, %s from now.\n",
-			count(plan.doomed(), "checkpoint"), size(plan.Freed), trashTTL(src))
+		fmt.Fprintf(notes, "Deleted %s (%s); the space comes back when the trash is emptied, after retention.trash_ttl or when it is needed.\n",
+			count(plan.doomed(), "checkpoint"), size(plan.Freed))
 	}
 	return failed
-}
-
-func trashTTL(src source) string {
-	cfg, err := src.Config()
-	if err != nil {
-		return "a moment"
-	}
-	return cfg.Retention.TrashTTL.String()
 }
 
 func (p pruning) doomed() (n int) {
@@ -209,13 +201,24 @@ func printDecisions(out io.Writer, plan pruning) error {
 	table := newTable(out)
 	fmt.Fprintln(table, "ACTION\tCHECKPOINT\tSIZE\tREASON")
 	for _, d := range plan.Decisions {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", strings.ToUpper(string(d.Action)), d.path(), size(d.Size), strings.Join(d.Reasons, "; "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", strings.ToUpper(string(d.Action)), d.label(), size(d.Size), strings.Join(d.Reasons, "; "))
 	}
-	fmt.Fprintf(table, "\t%s to delete\t%s\t\n", count(plan.doomed(), "checkpoint"), size(plan.Freed))
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "%s to delete, %s.\n", count(plan.doomed(), "checkpoint"), size(plan.Freed))
+	return err
 }
 
 func (d decision) path() string { return path.Join(d.Run, d.Name) }
+
+// label tells an earlier version from the checkpoint of the same name.
+func (d decision) label() string {
+	if d.State == policy.History {
+		return d.path() + "@" + d.ID
+	}
+	return d.path()
+}
 
 // deleteAll deletes what was decided, and turns what cannot be deleted any more
 // into what is kept, with the reason.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
+	"strings"
 )
 
 // self is this very program as a new process, also after the file that it was
@@ -12,4 +15,19 @@ func self(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
 	cmd.Args[0] = os.Args[0]
 	return cmd
+}
+
+// runSelf carries out another command of this program without a sound. Its error
+// is what the command said, with its exit code.
+func runSelf(ctx context.Context, args ...string) error {
+	var said bytes.Buffer
+	cmd := self(ctx, args...)
+	cmd.Stderr = &said
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && said.Len() > 0 {
+		lines := strings.ReplaceAll("\n"+strings.TrimSpace(said.String()), "\nckptfs: ", "\n")
+		return &coded{exit.ExitCode(), errors.New(strings.TrimSpace(lines))}
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -64,24 +65,24 @@ func runStatus(out io.Writer, opts statusOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for i, t := range targets {
 		st, err := statusOf(t, opts.config)
-		if err != nil {
-			return err
-		}
-		if opts.json {
-			err = writeJSON(out, st)
-		} else {
+		switch {
+		case err != nil: // the mount of another user, say; the others still answer
+			failed = append(failed, err)
+		case opts.json:
+			if err := writeJSON(out, st); err != nil {
+				return err
+			}
+		default:
 			if i > 0 {
 				fmt.Fprintln(out)
 			}
 			printStatus(out, st)
 		}
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // statusTargets are what a status without PATH is about.

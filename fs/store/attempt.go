@@ -37,6 +37,22 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 	return i >= 0 && slices.ContainsFunc(sv.order[i:], func(other string) bool { return other != rel })
 }
 
+// beginFresh writes down which files an attempt finds. Needs rec.mu.
+func (s *Store) beginFresh(sv *save) error {
+	tree, err := s.walk(sv.tree())
+	if err != nil {
+		return err
+	}
+	sv.order = nil
+	sv.found = map[string]uint64{}
+	for _, e := range tree {
+		if !e.st.IsDir() {
+			sv.found[e.rel] = e.st.Ino
+		}
+	}
+	return s.noteSave(sv)
+}
+
 // newAttempt ends the attempt of a save. If the save is complete as it stands,
 // it is sealed and commits, and the new attempt gets a clone of its own; else
 // all core files count as not rewritten. Needs rec.mu.
@@ -49,8 +65,10 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 			return s.openSave(rec)
 		}
 	}
+	if err := s.beginFresh(sv); err != nil {
+		return nil, err
+	}
 	sv.attempts++
-	sv.order = nil
 	sv.failed = ""
 	for tgid, w := range sv.writers {
 		if w.End().Fate == proc.Died {

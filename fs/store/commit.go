@@ -196,14 +196,14 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	next := &Version{Manifest: *m, rec: rec, path: rec.path()}
 	s.mu.Lock()
 	rec.natural, rec.invalid = true, ""
-	rec.remove(sv)
+	sv.swapped, sv.next = true, next
 	s.mu.Unlock()
 	rec.mu.Unlock()
 
 	if err := s.syncSwap(j); err != nil {
 		return s.swapBack(sv, j, old, err)
 	}
-	s.install(rec, next, old, j)
+	s.install(sv, old)
 	s.finish(sv)
 	s.counters.Commits.Add(1)
 	s.log.Info("committed", "checkpoint", rec.path(), "version", next.ID, "bytes", next.Size, "progress", next.Progress.String())
@@ -286,18 +286,20 @@ func (s *Store) swapBack(sv *save, j *journal, old *Version, cause error) error 
 	}
 	s.change(rec, func() {
 		rec.natural = j.OldIno != 0
-		rec.saves = append([]*save{sv}, rec.saves...)
+		sv.swapped, sv.next = false, nil
 	})
 	return errors.Join(cause, s.endJournal(j))
 }
 
-// install makes a durable version what the views resolve the name to.
-func (s *Store) install(rec *record, next, old *Version, j *journal) {
-	rec.mu.Lock()
+// install makes the durable version of a swapped save what the views resolve its
+// name to.
+func (s *Store) install(sv *save, old *Version) {
+	rec := s.lockOf(sv)
 	defer rec.mu.Unlock()
 	was := rec.committed // also one that was renamed aside
 	s.change(rec, func() {
-		rec.committed = next
+		rec.committed = sv.next
+		rec.remove(sv)
 		if old != nil {
 			rec.history = append([]*Version{old}, rec.history...)
 		} else if was != nil && was.rec == rec && was.where() != "" && rec.inHistory(was) {

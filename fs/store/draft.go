@@ -188,7 +188,7 @@ func (s *Store) holdBack(d *draft, why string) {
 // discardIfUntouched drops a save in which, in the end, nothing was changed:
 // a file was opened and what came of it was held back, say. Needs rec.mu.
 func (s *Store) discardIfUntouched(sv *save) {
-	if sv.base != nil && !sv.removed && !sv.sealed && len(sv.rewritten) == 0 && len(sv.rec.drafts) == 0 {
+	if len(sv.found) > 0 && !sv.removed && !sv.sealed && len(sv.rewritten) == 0 && len(sv.rec.drafts) == 0 {
 		s.drop(sv, "nothing was changed")
 	}
 }

@@ -126,7 +126,7 @@ func (s *Store) waits(sv *save) (why string, again time.Duration) {
 		}
 		ended = ended && end.Fate == proc.ExitedZero
 	}
-	if sv.base == nil || s.coreRewritten(sv) {
+	if len(sv.found) == 0 || s.coreRewritten(sv) {
 		return "", 0
 	}
 	if len(sv.order) > 0 || s.overwrites(sv) {
@@ -143,10 +143,10 @@ func (s *Store) waits(sv *save) (why string, again time.Duration) {
 	return "", 0
 }
 
-// overwrites reports whether the save replaced a file that its base has.
+// overwrites reports whether the attempt replaced a file that it found.
 func (s *Store) overwrites(sv *save) bool {
-	for _, f := range sv.base.Files {
-		if sv.rewritten[f.Path] {
+	for rel := range sv.found {
+		if sv.rewritten[rel] {
 			return true
 		}
 	}

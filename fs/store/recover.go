@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"ckptfs/fs/store/disk"
 	"ckptfs/fs/store/proc"
 )
 
@@ -152,6 +154,7 @@ func (s *Store) recoverSaves() error {
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(list, func(a, b disk.Entry) int { return strings.Compare(a.Name, b.Name) }) // by age
 	for _, e := range list {
 		if err := s.recoverSave(e.Name); err != nil {
 			return fmt.Errorf("recover save %s: %w", e.Name, err)
@@ -175,20 +178,14 @@ func (s *Store) recoverSave(id string) error {
 	defer rec.mu.Unlock()
 	sv := &save{
 		id: id, rec: rec, created: note.Created, changed: s.clock.Now(), recovered: true,
-		otherBoot: note.Boot != s.boot,
+		otherBoot: note.Boot != s.boot, found: note.Found,
 		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, done: make(chan struct{}),
 	}
 	if rec.natural && rec.committed != nil {
 		sv.base = rec.committed
 	}
 	if len(rec.saves) > 0 {
-		// Two saves of one name: the first was sealed. Its manifest was not
-		// written, so nothing was promised; the newer one has its content too.
-		if older := rec.saves[0]; older.id < id {
-			s.drop(older, "a newer save has its content")
-		} else {
-			return s.removeAll("recover:older", dir)
-		}
+		s.recoverSealed(rec.saves[0])
 	}
 	if err := s.parkDrafts(sv); err != nil {
 		return err
@@ -198,7 +195,7 @@ func (s *Store) recoverSave(id string) error {
 		return err
 	}
 	for _, e := range tree {
-		if !e.st.IsDir() && !s.inBase(sv, e) {
+		if !e.st.IsDir() && !s.inBase(sv, e) && note.Found[e.rel] != e.st.Ino {
 			sv.rewritten[e.rel] = true
 			s.core(sv, e.rel)
 		}
@@ -207,6 +204,18 @@ func (s *Store) recoverSave(id string) error {
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
 	s.event("recover", rec.path(), "an unfinished save was found")
 	return nil
+}
+
+// recoverSealed handles the older of two saves of one name: it was complete when
+// the newer began. What can still be shown to be so is committed; else the
+// newer save, which has its content, takes its place. Needs rec.mu.
+func (s *Store) recoverSealed(sv *save) {
+	v := s.inspectSave(sv.rec, sv)
+	if v.whole() && sv.failed == "" && s.unwritable(sv, v.tree) == "" && s.doubts(sv) == "" {
+		s.seal(sv, v)
+		return
+	}
+	s.drop(sv, "a newer save has its content")
 }
 
 func (s *Store) isDir(p string) bool {
@@ -257,7 +266,7 @@ func (s *Store) doubts(sv *save) string {
 	if !sv.recovered {
 		return ""
 	}
-	if sv.base != nil && !s.coreRewritten(sv) {
+	if len(sv.found) > 0 && !s.coreRewritten(sv) {
 		return "ckptfs stopped before all core files were rewritten"
 	}
 	if !sv.otherBoot {

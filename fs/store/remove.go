@@ -164,7 +164,7 @@ func (s *Store) rmdirPlain(p string) error {
 
 // deleteEmpty is rmdir of a checkpoint whose live directory is empty.
 func (s *Store) deleteEmpty(rec *record) error {
-	s.awaitSealed(rec)
+	s.concludeSave(rec)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	dir, ok := rec.live()

@@ -228,7 +228,7 @@ func (rec *record) rekey(sv *save, from, to string) {
 
 // renameIn makes a plain directory the content of a checkpoint's name.
 func (s *Store) renameIn(from string, rec *record, tgid uint32) error {
-	s.awaitSealed(rec)
+	s.concludeSave(rec)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if err := s.makeWay(rec); err != nil {

@@ -21,8 +21,8 @@ func lockBoth(a, b *record) (unlock func()) {
 
 // renameRecord moves a checkpoint to another checkpoint's name.
 func (s *Store) renameRecord(a, b *record) error {
-	s.awaitSealed(a)
-	s.awaitSealed(b)
+	s.concludeSave(a)
+	s.concludeSave(b)
 	defer lockBoth(a, b)()
 	if _, live := a.live(); !live {
 		return unix.ENOENT
@@ -34,12 +34,14 @@ func (s *Store) renameRecord(a, b *record) error {
 		s.revive(b)
 	}
 	v := a.committed
-	stays := a.natural && v != nil && v.rec == a && b.match.Kind == layout.Backup && b.match.Of == a.name && b.run == a.run
 	if a.natural {
 		if err := s.moveVersion("rename:record", v, a.path(), b.path()); err != nil {
 			return err
 		}
 	}
+	// Renamed aside, the version goes on standing for the old name, with the
+	// history, until a successor is committed. Else all of it moves together.
+	backup := b.match.Kind == layout.Backup && b.match.Of == a.name && b.run == a.run
 	a.numbers, b.numbers = map[string]Ident{}, a.numbers
 	a.drafts, b.drafts = map[string]*draft{}, a.drafts
 	s.mu.Lock()
@@ -49,18 +51,16 @@ func (s *Store) renameRecord(a, b *record) error {
 	for _, sv := range b.saves {
 		sv.rec = b
 	}
-	if b.natural {
+	if b.natural || !backup {
 		b.committed = v
 	}
-	if !stays {
-		// All of it moves; renamed aside, the version goes on standing for the
-		// old name, with the history, until a successor is committed.
+	if !backup {
 		a.committed = nil
 		b.history, a.history = append(b.history, a.history...), nil
 		for _, h := range b.history {
 			h.rec = b
 		}
-		if v != nil && b.natural {
+		if v != nil && v.rec == a {
 			v.rec = b
 		}
 	}
@@ -69,7 +69,7 @@ func (s *Store) renameRecord(a, b *record) error {
 	s.generation.Add(1)
 	s.mu.Unlock()
 	s.bury(a)
-	if stays && len(b.saves) == 0 {
+	if backup && len(b.saves) == 0 {
 		return nil
 	}
 	return s.rewriteNotes(b)
@@ -105,7 +105,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		return s.renameOut(a.rec, b.path)
 	}
 	if a.rec != nil && a.rel == "" {
-		s.awaitSealed(a.rec)
+		s.concludeSave(a.rec)
 	}
 	switch {
 	case a.rec != nil && b.rec != nil:
@@ -190,7 +190,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 
 // renameOut makes a checkpoint an ordinary directory.
 func (s *Store) renameOut(rec *record, to string) error {
-	s.awaitSealed(rec)
+	s.concludeSave(rec)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	dir, live := rec.live()

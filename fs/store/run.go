@@ -48,7 +48,7 @@ func (r *record) path() string { return path.Join(r.run.path, r.name) }
 // live is where the live tree of the name lies; ok is false when the name does
 // not exist there. Needs mu.
 func (r *record) live() (p string, ok bool) {
-	if n := len(r.saves); n > 0 {
+	if n := len(r.saves); n > 0 && !r.saves[n-1].swapped {
 		return r.saves[n-1].tree(), true
 	}
 	if r.natural {

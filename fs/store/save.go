@@ -40,9 +40,12 @@ type save struct {
 	missing   []string
 	problems  []string
 	attempts  int
-	recovered bool   // found at mount: who wrote it is not known
-	otherBoot bool   // and the machine has been down since
-	cancel    func() // stops the timer of the next judgement
+	found     map[string]uint64 // files that were there when this attempt began, by inode
+	swapped   bool              // sealed, and under its natural name; not durable yet
+	next      *Version          // what a swapped save becomes
+	recovered bool              // found at mount: who wrote it is not known
+	otherBoot bool              // and the machine has been down since
+	cancel    func()            // stops the timer of the next judgement
 	done      chan struct{}
 }
 
@@ -54,6 +57,9 @@ type saveNote struct {
 	Base    string    `json:"base,omitempty"`
 	Boot    string    `json:"boot"`
 	Created time.Time `json:"created"`
+	// Found are the files, with their inodes, that the present attempt did not
+	// write: recovery must not take them for its own.
+	Found map[string]uint64 `json:"found,omitempty"`
 }
 
 func (sv *save) dir() string    { return path.Join(stagingDir, sv.id) }
@@ -71,10 +77,13 @@ func (s *Store) openSave(rec *record) (*save, error) {
 	}
 	from, exists := rec.live()
 	sv, err := s.stage(rec, func(sv *save) error {
-		if exists {
-			return s.clone("save:clone", from, sv.tree())
+		if !exists {
+			return nil
 		}
-		return nil
+		if err := s.clone("save:clone", from, sv.tree()); err != nil {
+			return err
+		}
+		return s.beginFresh(sv)
 	})
 	if err != nil {
 		return nil, err
@@ -91,9 +100,7 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		id: s.newID(), rec: rec, created: now, changed: now,
 		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, done: make(chan struct{}),
 	}
-	if rec.natural {
-		sv.base = rec.committed
-	}
+	sv.base = rec.base()
 	if err := s.disk.Mkdir("save:open", sv.dir(), 0o700); err != nil {
 		return nil, err
 	}
@@ -112,8 +119,20 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 	return sv, nil
 }
 
+// base is the version that a clone of the live content starts from; nil when
+// that is none yet. Needs mu.
+func (r *record) base() *Version {
+	if n := len(r.saves); n > 0 {
+		return r.saves[n-1].next
+	}
+	if r.natural {
+		return r.committed
+	}
+	return nil
+}
+
 func (s *Store) noteSave(sv *save) error {
-	note := saveNote{ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Boot: s.boot, Created: sv.created}
+	note := saveNote{ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Boot: s.boot, Created: sv.created, Found: sv.found}
 	if sv.base != nil {
 		note.Base = sv.base.ID
 	}
@@ -214,6 +233,19 @@ func (s *Store) awaitSealed(rec *record) {
 		}
 		<-busy.done
 	}
+}
+
+// concludeSave brings to its end what the trainer has declared complete, before
+// its name means something else. Called without locks.
+func (s *Store) concludeSave(rec *record) {
+	rec.mu.RLock()
+	sv := rec.current()
+	declared := sv != nil && sv.boundary
+	rec.mu.RUnlock()
+	if declared {
+		s.consider(sv)
+	}
+	s.awaitSealed(rec)
 }
 
 // wake tells those who wait for saves to settle that one of them moved.

@@ -1,0 +1,70 @@
+# `make demo` shows what ckptfs does, `make test` proves it, `make help` lists the rest.
+# Needed: go, git, make; FUSE for everything that mounts. Go fetches the modules.
+
+export CGO_ENABLED := 0
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# The version is given, so Go need not ask git, which refuses in a tree of another user.
+BUILD := go build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+# Flags for `go test`, as in: make test FLAGS='-run Views -v'.
+FLAGS ?=
+# Kills of `make killtest`.
+ROUNDS ?= 200
+# Debian's Python: python3-torch belongs to it, whatever python3 comes first in PATH.
+PYTHON ?= /usr/bin/python3
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: ## Build bin/ckptfs, one static binary
+	$(BUILD) -o bin/ckptfs ./cmd/ckptfs
+
+.PHONY: cross
+cross: ## Build bin/ckptfs-linux-amd64 and bin/ckptfs-linux-arm64
+	GOOS=linux GOARCH=amd64 $(BUILD) -o bin/ckptfs-linux-amd64 ./cmd/ckptfs
+	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/ckptfs-linux-arm64 ./cmd/ckptfs
+
+.PHONY: demo
+demo: fuse build ## Build and take the tour: a real run, a save that dies, a save that succeeds
+	bin/ckptfs demo
+
+.PHONY: test
+test: fuse ## Check the format, vet, and run all tests, mounted ones included
+	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .) && test -z "$$unformatted" || \
+		{ echo "not formatted, run gofmt -w on: $$unformatted"; exit 1; }
+	go vet ./...
+	go test $(FLAGS) ./...
+
+.PHONY: e2e
+e2e: fuse torch build ## Train with PyTorch over a mount, with kills in the middle of saves
+	$(PYTHON) -B testdata/trainers/e2e.py
+
+.PHONY: killtest
+killtest: fuse ## Kill ckptfs and its writers at random moments, ROUNDS times
+	ROUNDS=$(ROUNDS) go test -count=1 -timeout 0 -run Kill $(FLAGS) ./fs
+
+.PHONY: bench
+bench: fuse build ## Measure saves and loads through a mount against the disk itself
+	bin/ckptfs bench
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin
+
+# Root mounts by itself; everybody else goes through fusermount3 and opens the device.
+.PHONY: fuse
+fuse:
+	@test -c /dev/fuse || { echo "FUSE is missing: run 'modprobe fuse', or start the container with --device /dev/fuse --cap-add SYS_ADMIN"; exit 1; }
+	@test "$$(id -u)" = 0 || command -v fusermount3 >/dev/null || { echo "FUSE is missing: sudo apt-get install fuse3"; exit 1; }
+	@test -r /dev/fuse -a -w /dev/fuse || { echo "FUSE is not open to $$(id -un): sudo chmod 0666 /dev/fuse"; exit 1; }
+
+.PHONY: torch
+torch:
+	@$(PYTHON) -c 'import torch' 2>/dev/null || \
+		{ test "$$(id -u)" = 0 && apt-get update -q && apt-get install -qy python3-torch; } || \
+		{ echo "PyTorch is missing: sudo apt-get install python3-torch"; exit 1; }

@@ -139,7 +139,7 @@ func TestKillWriter(t *testing.T) {
 					t.Fatalf("round %d: save %d was committed, resume/ shows %d", i, committed, now)
 				}
 				committed = max(now, committed)
-				next = int(tr.saved.Load()) + 2
+				next = max(next, int(tr.saved.Load())) + 2
 			}
 			m.stop()
 			checkPlain(t, m.back)
@@ -174,7 +174,7 @@ func TestKillDaemon(t *testing.T) {
 				if now < seen && pattern != "rmtree" && pattern != "tmp-rename" {
 					t.Fatalf("round %d: save %d was seen in resume/, after the restart it is %d", i, seen, now)
 				}
-				next = int(tr.saved.Load()) + 2
+				next = max(next, int(tr.saved.Load())) + 2
 			}
 			m.stop()
 			checkPlain(t, m.back)

@@ -49,8 +49,11 @@ func (n *notifier) add(what notice) {
 	n.cond.Signal()
 }
 
-func (n *notifier) start(root *fusefs.Inode) {
+func (n *notifier) start(root *fusefs.Inode, d *device) {
 	n.running.Go(func() {
+		if d != nil {
+			defer d.close()
+		}
 		for {
 			what, ok := n.next()
 			if !ok {

@@ -113,7 +113,9 @@ func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
 	if st, err := disk.Fstat(backing.Fd()); err == nil && st.Ino > 1 {
 		o.RootStableAttr = &fusefs.StableAttr{Ino: st.Ino}
 	}
-	server, err := fuse.NewServer(fusefs.NewNodeFS(m.root, o), m.opts.Mountpoint, &o.MountOptions)
+	k := &kernel{m: m}
+	o.ServerCallbacks = k
+	server, err := fuse.NewServer(raw{fusefs.NewNodeFS(m.root, o), k}, m.opts.Mountpoint, &o.MountOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +123,10 @@ func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
 	if err := server.WaitMount(); err != nil {
 		return nil, err
 	}
-	m.notifier.start(m.root.EmbeddedInode())
+	if k.device, err = openDevice(); err != nil {
+		m.log.Warn("notifications have no device of their own; if ckptfs is killed while it sends one, writers may hang", "err", err)
+	}
+	m.notifier.start(m.root.EmbeddedInode(), k.device)
 	return server, nil
 }
 

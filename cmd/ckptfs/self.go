@@ -9,11 +9,14 @@ import (
 	"strings"
 )
 
-// self is this very program as a new process, also after the file that it was
-// started from has been replaced or deleted.
+// self is another command of this program, as a process.
 func self(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	program, err := os.Executable()
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Args[0] = os.Args[0]
+	if err != nil {
+		cmd.Err = err
+	}
 	return cmd
 }
 

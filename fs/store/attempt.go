@@ -23,6 +23,9 @@ func (s *Store) core(sv *save, rel string) {
 // beginsAttempt reports whether a change of rel by a process begins a new
 // attempt. Needs rec.mu.
 func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
+	if sv.recovered {
+		return true // whoever goes on does not know what the one before had done
+	}
 	if len(sv.order) == 0 && sv.failed == "" {
 		return false
 	}
@@ -60,7 +63,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	rec := sv.rec
 	if !s.hasWriters(rec) {
 		v := s.inspectSave(rec, sv)
-		if v.whole() && s.coreRewritten(sv) && s.unwritable(sv, v.tree) == "" {
+		if v.whole() && s.coreRewritten(sv) && s.unwritable(sv, v.tree) == "" && s.doubts(sv) == "" {
 			s.seal(sv, v)
 			return s.openSave(rec)
 		}
@@ -69,6 +72,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 		return nil, err
 	}
 	sv.attempts++
+	sv.recovered = false
 	sv.failed = ""
 	for tgid, w := range sv.writers {
 		if w.End().Fate == proc.Died {

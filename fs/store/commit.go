@@ -297,12 +297,13 @@ func (s *Store) install(sv *save, old *Version) {
 	rec := s.lockOf(sv)
 	defer rec.mu.Unlock()
 	was := rec.committed // also one that was renamed aside
+	kept := was != nil && was.rec == rec && rec.inHistory(was)
 	s.change(rec, func() {
 		rec.committed = sv.next
 		rec.remove(sv)
 		if old != nil {
 			rec.history = append([]*Version{old}, rec.history...)
-		} else if was != nil && was.rec == rec && was.where() != "" && rec.inHistory(was) {
+		} else if kept {
 			rec.history = append([]*Version{was}, rec.history...)
 		} else if was != nil {
 			s.handOver(was)

@@ -32,9 +32,13 @@ func (s *Store) recoverAll() error {
 	if err := s.buildCatalog(); err != nil {
 		return err
 	}
-	for _, rec := range s.allRecords() {
-		if err := s.heal(rec); err != nil {
-			return err
+	// What lies under a backup name goes before what lies in the history: it was
+	// committed later.
+	for _, heal := range []func(*record) error{s.healBackup, s.healHistory} {
+		for _, rec := range s.allRecords() {
+			if err := heal(rec); err != nil {
+				return err
+			}
 		}
 	}
 	if err := s.recoverSaves(); err != nil {
@@ -92,9 +96,9 @@ func (s *Store) redo(j *journal) error {
 	return s.endJournal(j)
 }
 
-// heal gives a version its name back that was renamed aside, when the name has
-// nothing committed: the trainer died in the gap of its own replacement.
-func (s *Store) heal(rec *record) error {
+// healBackup gives a version its name back that was renamed aside, when the name
+// has nothing committed: the trainer died in the gap of its own replacement.
+func (s *Store) healBackup(rec *record) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if v := rec.committed; rec.natural && v != nil && v.Name != rec.name {
@@ -114,10 +118,16 @@ func (s *Store) heal(rec *record) error {
 		}
 		s.change(rec, func() { rec.natural, rec.committed = false, nil })
 		s.bury(rec)
-		return nil
 	}
-	// A backup that the trainer removed before its successor was committed lies
-	// in the history. (A deleted name has its history in the trash.)
+	return nil
+}
+
+// healHistory does so for a backup that the trainer removed before its successor
+// was committed: it lies in the history. (A deleted name has its history in the
+// trash.)
+func (s *Store) healHistory(rec *record) error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	if rec.natural || rec.committed != nil || len(rec.history) == 0 {
 		return nil
 	}
@@ -184,8 +194,8 @@ func (s *Store) recoverSave(id string) error {
 	if rec.natural && rec.committed != nil {
 		sv.base = rec.committed
 	}
-	if len(rec.saves) > 0 {
-		s.recoverSealed(rec.saves[0])
+	if older := rec.current(); older != nil {
+		s.recoverSealed(older)
 	}
 	if err := s.parkDrafts(sv); err != nil {
 		return err

@@ -37,7 +37,16 @@ func (s *Store) retire(rec *record, why string) error {
 			return err
 		}
 		s.change(rec, func() { rec.natural, rec.committed = false, nil })
-		return s.syncMove(rec.run.path, historyDir)
+		if err := s.syncMove(rec.run.path, historyDir); err != nil {
+			return err
+		}
+		s.mu.RLock()
+		replaced := v.rec.committed != v
+		s.mu.RUnlock()
+		if replaced { // its successor was committed meanwhile, and did not find it in the history
+			return s.toTrash(v, why)
+		}
+		return nil
 	}
 	id := s.newID()
 	if v != nil {

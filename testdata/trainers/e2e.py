@@ -8,6 +8,7 @@ nothing but whole checkpoints.
 """
 
 import argparse
+import datetime
 import os
 import random
 import signal
@@ -37,6 +38,7 @@ class Pattern:
         self.wrong = []
         self._floor = Floor(BATCHES)
         self._durations = [0.3]  # of the saves so far, seconds
+        self._shown = {}  # by each view, at last
 
     def test(self, expected):
         """expected is the digest of a run that was never killed."""
@@ -56,7 +58,7 @@ class Pattern:
     def _kill_in_a_save(self):
         """One round: a trainer that dies at a random moment of a random save, and what is left after it."""
         victim, saves, saving, removing, began = self.rng.randint(1, 6), 0, None, None, 0
-        with self._trainer() as trainer:
+        with self._trainer(self.rng.choice([0, 0.4])) as trainer:
             for at, line in self._hear(trainer):
                 word, name = line.split()[:2]
                 saving = {"saving": name, "saved": None}.get(word, saving)
@@ -66,7 +68,7 @@ class Pattern:
                     if saves == victim:
                         time.sleep(self.rng.random() * statistics.median(self._durations))
                         trainer.kill()
-                        self._note(f"killed {time.monotonic() - at:.3f} s into save {saves}: {line}")
+                        self._note("killed")
                 elif word == "saved":
                     self._durations.append(at - began)
         if removing:
@@ -82,7 +84,7 @@ class Pattern:
 
     def _finish(self):
         """A last trainer runs to its end, and the views have to follow."""
-        with self._trainer() as trainer:
+        with self._trainer(0) as trainer:
             for _ in self._hear(trainer):
                 pass
             if (status := trainer.wait()) != 0:
@@ -94,16 +96,19 @@ class Pattern:
                 return
             time.sleep(0.1)
 
-    def _trainer(self):
+    def _trainer(self, batch_time):
+        """A trainer. With a batch_time of 0 a save begins before the last one has settled."""
         return Script(os.path.join(HERE, self.name + ".py"), "--output_dir", self.run,
                       "--resume", os.path.join(self.run, "resume"), "--epochs", str(self.args.epochs),
-                      "--batches", str(BATCHES), "--size", str(self.args.size), "--pause", str(self.args.pause))
+                      "--batches", str(BATCHES), "--size", str(self.args.size), "--pause", str(self.args.pause),
+                      "--batch_time", str(batch_time))
 
     def _hear(self, trainer):
         """The lines of a trainer. Where it resumes must not be below the floor."""
         needed, resumed = self._floor.of("resume"), 0
         for at, line in trainer.lines():
             self._floor.hear(at, line)
+            self._note(line, at)
             word, *rest = line.split()
             if word == "resumed":
                 resumed = int(rest[rest.index("progress") + 1])
@@ -119,7 +124,8 @@ class Pattern:
             needed, sight = self._floor.of(view), reader.look(self.run, view)
             self._take_sight(sight)
             if not sight.broken and (sight.progress or 0) < needed:
-                self.wrong.append(f"{view}/ shows {sight.name} with batch {sight.progress}, it had shown {needed}")
+                now = f"{sight.name} with batch {sight.progress}" if sight.name else "nothing"
+                self.wrong.append(f"{view}/ shows {now}, it had shown batch {needed}")
 
     def _take_sights(self, lines):
         for _, line in lines:
@@ -127,6 +133,9 @@ class Pattern:
 
     def _take_sight(self, sight):
         self._floor.show(sight)
+        if self._shown.get(sight.view) != (sight.name, sight.progress):
+            self._shown[sight.view] = sight.name, sight.progress
+            self._note(f"{sight.view}/ shows {sight.name or 'nothing'}, progress {sight.progress or 0}", sight.since)
         self.loads += sight.progress is not None
         if sight.broken:
             self.wrong.append(f"{sight.view}/ as {sight.name} did not load: {sight.broken}")
@@ -147,9 +156,12 @@ class Pattern:
         if last is None or last.digest() != expected:
             self.wrong.append("the training has not arrived where one arrives that was never killed")
 
-    def _note(self, text):
+    def _note(self, text, at=None):
+        """Tells what happened, with the time of day as in the log: at is on the monotonic clock."""
         if self.args.verbose:
-            print(f"  {self.name}: {text}", flush=True)
+            ago = 0 if at is None else time.monotonic() - at
+            when = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=ago)
+            print(f"  {when:%T.%f} {text}", flush=True)
 
 
 def main():

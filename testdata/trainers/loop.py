@@ -83,6 +83,7 @@ def train(save, numbered=False):
     for epoch in range(first, args.epochs + 1):
         for step in range(skip + 1, args.batches + 1):
             training.batch(epoch, step)
+            time.sleep(args.batch_time)
             if step % args.save_steps == 0 or (numbered and step == args.batches):
                 run.save_mid_epoch()
                 if not numbered:
@@ -108,6 +109,7 @@ def arguments():
     p.add_argument("--save_steps", type=int, default=4, help="batches between two mid-epoch saves")
     p.add_argument("--size", type=int, default=0, metavar="MB", help="ballast of a save")
     p.add_argument("--pause", type=float, default=0, metavar="SECONDS", help="between two operations of a save")
+    p.add_argument("--batch_time", type=float, default=0, metavar="SECONDS", help="that a batch takes longer")
     return p.parse_args()
 
 

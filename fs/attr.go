@@ -85,7 +85,9 @@ func validity(a *store.Attr) (entry, attr time.Duration) {
 	case !a.Checkpoint:
 		return fleeting, fleeting
 	case a.Staged && a.IsDir():
-		return lasting, 0 // every publication changes its listing and its times
+		return fleeting, 0 // every publication changes its listing and its times
+	case a.IsDir():
+		return fleeting, lasting // the pruner may take it
 	default:
 		return lasting, lasting
 	}

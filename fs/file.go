@@ -120,13 +120,24 @@ func (m *mount) handle(f *store.File, flags uint32) (*handle, uint32) {
 // PassthroughFd implements fusefs.FilePassthroughFder.
 func (h *handle) PassthroughFd() (int, bool) { return h.fd, h.m.passthrough.Load() }
 
+// through is called when data comes through the daemon. go-fuse gives up
+// passthrough for the whole mount, without a word, when one backing file cannot
+// be registered; this is where it shows.
+func (h *handle) through() {
+	if h.m.passthrough.CompareAndSwap(true, false) {
+		h.m.log.Warn("passthrough is off from here on: the kernel refused a backing file", "file", h.f.Name())
+	}
+}
+
 // Read hands the kernel the descriptor to splice from.
 func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	h.through()
 	return fuse.ReadResultFd(uintptr(h.fd), off, len(dest)), 0
 }
 
 // Write writes where the kernel says; an error reaches the writer as it is.
 func (h *handle) Write(_ context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	h.through()
 	n, err := unix.Pwrite(h.fd, data, off)
 	if err != nil {
 		h.f.Poison(err)

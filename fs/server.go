@@ -113,9 +113,7 @@ func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
 	if st, err := disk.Fstat(backing.Fd()); err == nil && st.Ino > 1 {
 		o.RootStableAttr = &fusefs.StableAttr{Ino: st.Ino}
 	}
-	k := &kernel{m: m}
-	o.ServerCallbacks = k
-	server, err := fuse.NewServer(raw{fusefs.NewNodeFS(m.root, o), k}, m.opts.Mountpoint, &o.MountOptions)
+	server, err := fuse.NewServer(fusefs.NewNodeFS(m.root, o), m.opts.Mountpoint, &o.MountOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +121,7 @@ func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
 	if err := server.WaitMount(); err != nil {
 		return nil, err
 	}
-	if k.device, err = openDevice(); err != nil {
-		m.log.Warn("notifications have no device of their own; if ckptfs is killed while it sends one, writers may hang", "err", err)
-	}
-	m.notifier.start(m.root.EmbeddedInode(), k.device)
+	m.notifier.start(m.root.EmbeddedInode())
 	return server, nil
 }
 

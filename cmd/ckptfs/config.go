@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"ckptfs/layout"
 	"ckptfs/policy"
 )
 
@@ -27,21 +26,5 @@ func loadConfig(dir, named string) (policy.Config, error) {
 	case err != nil:
 		return policy.Config{}, fmt.Errorf("read the configuration: %w", err)
 	}
-	cfg, err := policy.Parse(file, data)
-	if err != nil {
-		return policy.Config{}, err
-	}
-	if err := knownLayout(cfg.Layout); err != nil {
-		return policy.Config{}, fmt.Errorf("%s: layout: %w", file, err)
-	}
-	return cfg, nil
-}
-
-// knownLayout refuses a layout that there is not; the error names those there are.
-func knownLayout(name string) error {
-	if name == "auto" {
-		return nil
-	}
-	_, err := layout.ByName(name)
-	return err
+	return policy.Parse(file, data)
 }

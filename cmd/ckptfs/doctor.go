@@ -120,11 +120,12 @@ func checkMounts() []finding {
 	var findings []finding
 	var live []string
 	for _, m := range list {
-		switch {
-		case !m.ours():
-		case m.dead():
-			findings = append(findings, found(warning, "mounts", "%s: its ckptfs was killed; ckptfs mount %s replaces it, ckptfs umount %s takes it away", m.point, m.source, m.point))
-		default:
+		if !m.ours() {
+			continue
+		}
+		if err := m.healthy(); err != nil {
+			findings = append(findings, found(warning, "mounts", "%v", err))
+		} else {
 			live = append(live, m.point)
 		}
 	}

@@ -2,14 +2,11 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // fsType is how the kernel lists the mounts of ckptfs.
@@ -86,13 +83,6 @@ func (m mountEntry) ours() bool { return m.fstype == fsType }
 // backing directory, in which FUSE has no place for commas.
 func (m mountEntry) shows(dir string) bool {
 	return m.ours() && m.source == strings.ReplaceAll(dir, ",", "_")
-}
-
-// dead reports whether the daemon behind a mount is gone.
-func (m mountEntry) dead() bool {
-	var st unix.Stat_t
-	err := unix.Stat(m.point, &st)
-	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
 }
 
 // covering finds the mount that a path lies in. Of several on one point the

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ckptfs/layout"
 )
 
 // preflight works out what a mount command asks for, and refuses what cannot
@@ -40,7 +42,7 @@ func preflight(opts mountOptions, args []string, notes io.Writer) (request, erro
 		return req, err
 	}
 	if req.layout != "" {
-		if err := knownLayout(req.layout); err != nil {
+		if _, err := layout.ByName(req.layout); err != nil && req.layout != "auto" {
 			return req, usageError("mount: %w", err)
 		}
 		req.cfg.Layout = req.layout
@@ -76,16 +78,21 @@ func clearPoint(path string, notes io.Writer) error {
 		return err
 	}
 	m := covering(list, path)
-	switch {
-	case m.ours() && !m.dead():
+	if !strings.HasPrefix(m.fstype, "fuse") {
+		return nil
+	}
+	switch state := m.health(); {
+	case state == alive && m.ours():
 		return mountedError(m, path)
-	case m.ours() && m.point == path:
+	case state == alive:
+		return nil
+	case state == dead && m.ours() && m.point == path:
 		fmt.Fprintf(notes, "ckptfs: note: the ckptfs that had %s mounted was killed; its mount is replaced\n", path)
 		return detach(m.point)
-	case strings.HasPrefix(m.fstype, "fuse") && m.dead():
-		return fmt.Errorf("%s: a dead %s mount (transport endpoint is not connected); unmount it first: umount -l %s", m.point, m.fstype, m.point)
+	case m.ours():
+		return m.healthy()
 	}
-	return nil
+	return fmt.Errorf("%s: what is mounted there (%s) is dead or does not answer; unmount it first: umount -l %s", m.point, m.fstype, m.point)
 }
 
 func mountedError(m mountEntry, path string) error {
@@ -105,7 +112,7 @@ func notMounted(dir string) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(list, func(m mountEntry) bool { return m.shows(dir) && !m.dead() })
+	i := slices.IndexFunc(list, func(m mountEntry) bool { return m.shows(dir) })
 	if i < 0 {
 		return nil
 	}

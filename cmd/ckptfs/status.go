@@ -97,7 +97,7 @@ func statusTargets(args []string) ([]target, error) {
 	}
 	var targets []target
 	for _, m := range list {
-		if m.ours() && !m.dead() {
+		if m.ours() {
 			targets = append(targets, target{mount: m, root: m.point, sub: "."})
 		}
 	}
@@ -108,6 +108,11 @@ func statusTargets(args []string) ([]target, error) {
 }
 
 func statusOf(t target, config string) (status, error) {
+	if t.isMounted() {
+		if err := t.mount.healthy(); err != nil {
+			return status{}, err
+		}
+	}
 	src, err := look(t, config)
 	if err != nil {
 		return status{}, err

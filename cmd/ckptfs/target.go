@@ -56,8 +56,8 @@ func findTarget(arg string) (target, error) {
 }
 
 func mountTarget(m mountEntry, abs string) (target, error) {
-	if m.dead() {
-		return target{}, goneError(m)
+	if err := m.healthy(); err != nil {
+		return target{}, err
 	}
 	if _, err := directory(abs); err != nil {
 		return target{}, err
@@ -78,7 +78,7 @@ func offlineTarget(list []mountEntry, real string) target {
 		if err != nil {
 			return t // Rel of an ancestor has no way to fail
 		}
-		if i := slices.IndexFunc(list, func(m mountEntry) bool { return m.shows(dir) && !m.dead() }); i >= 0 {
+		if i := slices.IndexFunc(list, func(m mountEntry) bool { return m.shows(dir) && m.health() == alive }); i >= 0 {
 			return target{mount: list[i], root: list[i].point, sub: sub}
 		}
 		if hasPrivate(dir) {
@@ -116,9 +116,4 @@ func directory(path string) (string, error) {
 		return "", fmt.Errorf("%s: what is mounted there is dead; unmount it first: umount -l %s", path, path)
 	}
 	return real, err
-}
-
-// goneError is about a mount whose daemon was killed.
-func goneError(m mountEntry) error {
-	return fmt.Errorf("%s: its ckptfs is gone; mount it again, nothing committed is lost: ckptfs mount %s", m.point, m.source)
 }

@@ -41,19 +41,21 @@ func runUmount(ctx context.Context, notes io.Writer, arg string, force bool) err
 	if err != nil {
 		return err
 	}
-	if m.dead() {
+	switch state := m.health(); {
+	case state == dead:
 		fmt.Fprintf(notes, "ckptfs: note: the ckptfs of %s was killed; what was not committed is judged at the next mount\n", m.point)
 		return detach(m.point)
-	}
-	backing := m.source
-	if rep, err := daemon(m.point).Status(); err == nil {
-		backing = rep.Backing
-	}
-	if force {
+	case state == silent && !force:
+		return m.healthy()
+	case force:
 		if err := detach(m.point); err != nil {
 			return err
 		}
-		return awaitEnd(ctx, backing, patience, notes)
+		return awaitEnd(ctx, m.source, patience, notes)
+	}
+	rep, err := daemon(m.point).Status()
+	if err != nil {
+		rep.Backing = m.source // the daemon of another user: it settles when it is unmounted
 	}
 	if err := settle(ctx, m, notes); err != nil {
 		return err
@@ -61,7 +63,7 @@ func runUmount(ctx context.Context, notes io.Writer, arg string, force bool) err
 	if err := release(ctx, m); err != nil {
 		return err
 	}
-	return awaitEnd(ctx, backing, farewell, notes)
+	return awaitEnd(ctx, rep.Backing, farewell, notes)
 }
 
 // ownMount finds the mount of ckptfs at a mountpoint.

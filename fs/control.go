@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -166,14 +167,33 @@ func (m *mount) command(line string) error {
 		m.store.Settle(context.Background(), nil)
 		return nil
 	case "commit":
-		name, force := strings.CutPrefix(rest, "--force ")
+		rest, force := strings.CutPrefix(rest, "--force ")
+		name, _, err := word(rest)
+		if err != nil {
+			return err
+		}
 		return m.store.Commit(name, force)
 	case "delete":
-		f := strings.SplitN(rest, " ", 3)
-		if len(f) < 3 {
+		name, rest, err := word(rest)
+		version, why, ok := strings.Cut(rest, " ")
+		if err != nil || !ok {
 			return fmt.Errorf("delete wants a path, a version and a reason")
 		}
-		return m.store.Delete(f[0], f[1], f[2])
+		return m.store.Delete(name, version, why)
 	}
 	return fmt.Errorf("command %q is not known", verb)
+}
+
+// word takes the first word of a line; one that holds spaces is quoted as in Go.
+func word(line string) (first, rest string, err error) {
+	if !strings.HasPrefix(line, `"`) {
+		first, rest, _ = strings.Cut(line, " ")
+		return first, rest, nil
+	}
+	quoted, err := strconv.QuotedPrefix(line)
+	if err != nil {
+		return "", "", fmt.Errorf("read %s: %w", line, err)
+	}
+	first, err = strconv.Unquote(quoted)
+	return first, strings.TrimPrefix(line[len(quoted):], " "), err
 }

@@ -45,6 +45,16 @@ func (d *draft) path() string {
 	return d.slot()
 }
 
+// flushed reports whether every writer has closed the file. Needs rec.mu.
+func (d *draft) flushed() bool {
+	for f := range d.handles {
+		if !f.flushed {
+			return false
+		}
+	}
+	return true
+}
+
 // await returns once the inode is there. Called without locks.
 func (d *draft) await() error {
 	<-d.ready

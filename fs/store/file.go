@@ -97,10 +97,8 @@ func (f *File) Flush(tid uint32) error {
 	if d.gone || d.veto != "" || d.exitZero {
 		return nil // settled at RELEASE
 	}
-	for other := range d.handles {
-		if !other.flushed {
-			return nil
-		}
+	if !d.flushed() {
+		return nil
 	}
 	if err := s.publish(d); err != nil {
 		d.veto = err.Error()
@@ -146,8 +144,14 @@ func (f *File) Release() {
 	tgid := f.tgid
 	s.settle(d)
 	if sv := d.save; !sv.sealed && !d.gone {
+		hurry, boundary := sv.hurry, sv.boundary
 		s.touch(sv, tgid)
+		if hurry || boundary { // said while the release was on its way
+			sv.hurry, sv.boundary = hurry, boundary
+			s.schedule(sv, 0)
+		}
 	}
+	s.wake()
 }
 
 // Poison keeps the file from being published: a write of it failed. (With

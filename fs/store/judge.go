@@ -98,7 +98,9 @@ func (s *Store) consider(sv *save) {
 		sv.failed = doubts
 	default:
 		if why, again := s.waits(sv); why != "" {
-			sv.missing = append(sv.missing, why)
+			if why != sv.failed {
+				sv.missing = append(sv.missing, why)
+			}
 			if again > 0 {
 				s.schedule(sv, again)
 			}

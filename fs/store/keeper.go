@@ -72,6 +72,7 @@ func (s *Store) expireSaves() {
 func (s *Store) Settle(ctx context.Context, progress func(left int)) map[string][]string {
 	var waiting []*save
 	for _, rec := range s.allRecords() {
+		s.awaitReleases(rec)
 		rec.mu.Lock()
 		if sv := rec.current(); sv != nil {
 			sv.hurry = true

@@ -80,6 +80,13 @@ func (s *Store) Delete(p, version, why string) error {
 	rv := s.viewsOf(rec.run)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	for i, v := range rec.history {
+		if v.ID == version {
+			err := s.toTrash(v, why)
+			s.change(rec, func() { rec.history = append(rec.history[:i:i], rec.history[i+1:]...) })
+			return err
+		}
+	}
 	v := rec.committed
 	switch {
 	case s.generation.Load() != asOf:

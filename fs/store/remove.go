@@ -164,6 +164,7 @@ func (s *Store) rmdirPlain(p string) error {
 
 // deleteEmpty is rmdir of a checkpoint whose live directory is empty.
 func (s *Store) deleteEmpty(rec *record) error {
+	s.concludeRun(rec)
 	s.concludeSave(rec)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()

@@ -41,6 +41,8 @@ type CheckpointRow struct {
 	CommittedAt *time.Time   `json:"committed_at"`
 	Views       []string     `json:"views"`
 	Pinned      bool         `json:"pinned"`
+	Saving      bool         `json:"saving"` // a save of the name is under way
+	InUse       bool         `json:"in_use"` // somebody has it open
 	Reason      string       `json:"reason"`
 }
 
@@ -164,7 +166,7 @@ func (s *Store) row(rv *runViews, i int) CheckpointRow {
 	row := CheckpointRow{
 		Name: c.Name, Kind: c.Kind, Epoch: c.Epoch, Step: c.Step, GlobalStep: c.GlobalStep,
 		Size: c.Size, State: c.State, Version: c.ID, Views: s.viewsShowing(rv, i),
-		Pinned: c.Pinned, Reason: c.Reason,
+		Pinned: c.Pinned, Saving: c.Saving, InUse: c.InUse, Reason: c.Reason,
 	}
 	if !c.CommittedAt.IsZero() {
 		at := c.CommittedAt

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,6 +116,7 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		return nil, errors.Join(err, s.removeAll("save:undo", sv.dir()))
 	}
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
+	s.hurryOthers(rec)
 	s.log.Debug("save opened", "checkpoint", rec.path(), "save", sv.id)
 	return sv, nil
 }
@@ -232,6 +234,69 @@ func (s *Store) awaitSealed(rec *record) {
 			return
 		}
 		<-busy.done
+	}
+}
+
+// hurryOthers judges the other open saves of a run at once: who begins the next
+// checkpoint, or removes an old one, has finished with those that he has closed.
+// Needs rec.mu.
+func (s *Store) hurryOthers(rec *record) {
+	s.spawn(func() {
+		for _, other := range s.recordsOf(rec.run) {
+			if other == rec {
+				continue
+			}
+			other.mu.Lock()
+			if sv := other.current(); sv != nil && !sv.boundary {
+				sv.hurry = true
+				s.schedule(sv, 0)
+			}
+			other.mu.Unlock()
+		}
+	})
+}
+
+// concludeRun commits what is complete in the rest of the run before a
+// checkpoint of it is deleted: the trainer makes room for what it has saved, and
+// that must not be lost should it die now. Called without locks.
+func (s *Store) concludeRun(rec *record) {
+	for _, other := range s.recordsOf(rec.run) {
+		if other == rec {
+			continue
+		}
+		s.awaitReleases(other)
+		other.mu.Lock()
+		sv := other.current()
+		if sv != nil {
+			sv.hurry = true
+		}
+		other.mu.Unlock()
+		if sv != nil {
+			s.consider(sv)
+		}
+		s.awaitSealed(other)
+	}
+}
+
+// releaseBound is how long a RELEASE may lag behind the close of the last
+// descriptor before it is no longer waited for.
+const releaseBound = time.Second
+
+// awaitReleases returns when every file that its writers have closed is
+// released too: the kernel tells of that a moment after close has returned.
+// Called without locks.
+func (s *Store) awaitReleases(rec *record) {
+	for end := s.clock.Now().Add(releaseBound); s.clock.Now().Before(end); {
+		rec.mu.RLock()
+		lagging := false
+		for _, d := range rec.drafts {
+			lagging = lagging || d.visible && len(d.handles) > 0 && d.flushed()
+		}
+		rec.mu.RUnlock()
+		if !lagging {
+			return
+		}
+		s.await(context.Background(), 20*time.Millisecond)
 	}
 }
 

@@ -24,6 +24,7 @@ func (s *Store) SyncDir(p string) error {
 }
 
 func (s *Store) syncRecord(rec *record, rel string) error {
+	s.awaitReleases(rec)
 	rec.mu.Lock()
 	sv := rec.current()
 	if sv == nil || s.hasWriters(rec) {
@@ -77,6 +78,7 @@ func (s *Store) Commit(p string, force bool) error {
 		return fmt.Errorf("%s is not a checkpoint", p)
 	}
 	rec := at.rec
+	s.awaitReleases(rec)
 	rec.mu.Lock()
 	sv := rec.current()
 	if sv == nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -66,7 +67,30 @@ func (s *Store) candidates(r *run) *runViews {
 		}
 		rec.mu.RUnlock()
 	}
+	sort.Sort(byProgress{rv})
 	return rv
+}
+
+// byProgress orders candidates as a person reads them: the least advanced first,
+// then by name, the newest version of a name first.
+type byProgress struct{ *runViews }
+
+func (o byProgress) Len() int { return len(o.candidates) }
+
+func (o byProgress) Swap(i, j int) {
+	o.candidates[i], o.candidates[j] = o.candidates[j], o.candidates[i]
+	o.versions[i], o.versions[j] = o.versions[j], o.versions[i]
+}
+
+func (o byProgress) Less(i, j int) bool {
+	a, b := o.candidates[i], o.candidates[j]
+	if c := a.Progress.Compare(b.Progress); c != 0 {
+		return c < 0
+	}
+	if a.Name != b.Name {
+		return a.Name < b.Name
+	}
+	return a.ID > b.ID
 }
 
 func describe(c policy.Checkpoint, v *Version, state policy.State, open bool) policy.Checkpoint {

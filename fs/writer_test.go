@@ -139,7 +139,8 @@ func load(dir string) (string, error) {
 //
 //	patterns DIR PATTERN FROM   saves for ever, with tokens FROM, FROM+1, …
 //
-// A line on stdout says that a save is through.
+// A line on stdout says that a save is through. Or one file in one of the ways
+// of ending_test.go.
 func writer(args []string) int {
 	if len(args) == 4 && args[0] == "patterns" {
 		from, _ := strconv.Atoi(args[3])
@@ -151,7 +152,10 @@ func writer(args []string) int {
 			fmt.Println("saved", n)
 		}
 	}
-	return ending(args)
+	if args[0] == "hold" {
+		return hold(args[1])
+	}
+	return ending(args[1:])
 }
 
 // patterns are how the guide's trainer and its relatives replace a checkpoint.
@@ -223,5 +227,3 @@ func writeAll(dir, token string) error {
 	}
 	return nil
 }
-
-func ending(args []string) int { return 2 }

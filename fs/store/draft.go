@@ -181,7 +181,9 @@ func (s *Store) holdBack(d *draft, why string) {
 		}
 	}
 	d.visible, d.gone = false, true
-	delete(sv.rewritten, d.rel)
+	if st, err := s.disk.Stat(path.Join(sv.tree(), d.rel)); err != nil || sv.found[d.rel] == st.Ino {
+		delete(sv.rewritten, d.rel)
+	}
 	sv.failed = fmt.Sprintf("%s is held back: %s", d.rel, why)
 	if err := s.intoQuarantine(from, path.Join(rec.path(), d.rel), why); err != nil {
 		s.report("keep a file in quarantine", err)

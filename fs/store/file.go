@@ -230,6 +230,11 @@ func (s *Store) openForWriting(at place, id Ident, flags int, tgid uint32) (*Fil
 	if s.insists(id, tgid) {
 		return s.openInPlace(at, id, flags, tgid)
 	}
+	if _, ok := s.invited.Load(toldKey{id, tgid}); ok {
+		if f, err := s.openInPlace(at, id, flags, tgid); err == nil {
+			return f, nil
+		}
+	}
 	dir, ok := rec.live()
 	if !ok {
 		return nil, unix.ENOENT
@@ -304,7 +309,7 @@ func (s *Store) now() unix.Timespec { return unix.NsecToTimespec(s.clock.Now().U
 func (s *Store) openInPlace(at place, id Ident, flags int, tgid uint32) (*File, error) {
 	sv := at.rec.current()
 	if sv == nil || !sv.rewritten[at.rel] {
-		s.log.Warn("a committed file was opened for writing through a descriptor; open it by its name instead", "file", at.path)
+		s.log.Info("a committed file was opened for writing through a descriptor; open it by its name instead", "file", at.path)
 		return nil, unix.EROFS
 	}
 	f, err := s.open(path.Join(sv.tree(), at.rel), id, flags)

@@ -29,6 +29,15 @@ func (s *Store) lookedUp(tgid uint32) {
 	})
 }
 
+// invite remembers that a process was shown a draft, so that it may open the
+// file for writing also when the last other writer has closed it meanwhile.
+func (s *Store) invite(id Ident, tgid uint32) {
+	k := toldKey{id, tgid}
+	if _, known := s.invited.LoadOrStore(k, struct{}{}); !known {
+		s.clock.AfterFunc(comeback, func() { s.invited.Delete(k) })
+	}
+}
+
 type toldKey struct {
 	id   Ident
 	tgid uint32

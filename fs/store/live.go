@@ -46,6 +46,7 @@ func (s *Store) Lookup(p string, tid uint32) (Attr, error) {
 	if d != nil && !d.visible && d.isReady() {
 		if tgid := s.procs.Process(tid); d.openers[tgid] {
 			s.lookedUp(tgid)
+			s.invite(d.ident, tgid)
 			st, err := s.disk.Stat(d.path())
 			return Attr{Stat: st, Ident: d.ident, Volatile: true, Checkpoint: true, Staged: true}, err
 		}

@@ -104,6 +104,7 @@ type Store struct {
 	events     events
 	counters   Counters
 	told       sync.Map // toldKey: opens that were answered with "look it up again"
+	invited    sync.Map // toldKey: processes that came back and were shown a draft
 	seq        atomic.Uint64
 	retryPrune atomic.Bool // a second try is on its way
 	generation atomic.Uint64

@@ -28,10 +28,12 @@ func TestPosix(t *testing.T) {
 					if err := os.MkdirAll(dir, 0o755); err != nil {
 						t.Fatal(err)
 					}
+					t.Cleanup(func() {
+						if err := os.RemoveAll(m.path(where)); err != nil {
+							t.Errorf("clean up: %v", err)
+						}
+					})
 					test(t, dir)
-					if err := os.RemoveAll(m.path(where)); err != nil {
-						t.Errorf("clean up: %v", err)
-					}
 				})
 			}
 		})

@@ -23,8 +23,9 @@ type outcome struct {
 const readyFD = 3
 
 // startDaemon starts this command line again, as a process of its own session,
-// and returns when its mount can be used, or with its error. The daemon gets no
-// standard streams: who reads this command's output would wait for its end.
+// and returns when its mount can be used, or with its error. The daemon keeps
+// stderr until then, for what fusermount3 has to say; had it kept any stream for
+// longer, who reads the output of this command would wait for the daemon's end.
 func startDaemon(ctx context.Context) error {
 	word, say, err := os.Pipe()
 	if err != nil {
@@ -33,7 +34,7 @@ func startDaemon(ctx context.Context) error {
 	defer word.Close()
 	args := slices.Concat([]string{fmt.Sprintf("--ready-fd=%d", readyFD)}, os.Args[1:])
 	cmd := self(context.WithoutCancel(ctx), args...)
-	cmd.ExtraFiles = []*os.File{say}
+	cmd.Stderr, cmd.ExtraFiles = os.Stderr, []*os.File{say}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	say.Close()
@@ -69,6 +70,10 @@ func serveFor(opts mountOptions, args []string) error {
 		if err != nil {
 			o.Error = err.Error()
 		}
+		if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+			unix.Dup3(int(null.Fd()), unix.Stderr, 0)
+			null.Close()
+		}
 		json.NewEncoder(parent).Encode(o) // a parent that is gone needs no word
 		parent.Close()
 	}
@@ -77,7 +82,7 @@ func serveFor(opts mountOptions, args []string) error {
 		err = serve(req, io.Discard, func() { tell(nil) })
 	}
 	if err != nil {
-		tell(err)
+		tell(err) // to nobody, once it has been said that all is well
 	}
 	return err
 }

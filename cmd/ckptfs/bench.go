@@ -64,8 +64,9 @@ type comparison struct {
 	Ratio   float64 `json:"ratio"` // mounted to direct: 1 is no loss
 }
 
-// benchConfig keeps nothing that a round has left.
-const benchConfig = `retention:
+// benchConfig commits when it is told to, and keeps nothing that a round has left.
+const benchConfig = `save: {settle: 1h}
+retention:
   history: {keep_last: 0}
   trash_ttl: 0s
   protect_last: false
@@ -121,7 +122,7 @@ func measure(ctx context.Context, notes io.Writer, scratch string, bytes int64) 
 		newest: func(name string) string { return filepath.Join(direct, name) },
 	}, {
 		run:    mount,
-		commit: func(name string) error { return awaitLatest(ctx, mount, name) },
+		commit: func(name string) error { return daemon(mount).Commit(name, false) },
 		newest: func(string) string { return filepath.Join(mount, "latest") },
 	}}
 	for i := range rounds {
@@ -140,29 +141,6 @@ func measure(ctx context.Context, notes io.Writer, scratch string, bytes int64) 
 	result.Save = compare(bytes, sides[0].save, sides[1].save)
 	result.Load = compare(bytes, sides[0].load, sides[1].load)
 	return result, nil
-}
-
-// awaitLatest has what is complete committed, and returns when latest/ shows it.
-// A file may be closed a moment before the daemon is told of it.
-func awaitLatest(ctx context.Context, mount, name string) error {
-	for deadline := time.Now().Add(commitBound); ; {
-		if err := daemon(mount).control("settle"); err != nil {
-			return err
-		}
-		rep, err := daemon(mount).Status()
-		if err != nil {
-			return err
-		}
-		if len(rep.Runs) > 0 && rep.Runs[0].Views["latest"] == name {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%s was not committed after %s", name, commitBound)
-		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			return err
-		}
-	}
 }
 
 func compare(bytes int64, direct, mounted []time.Duration) comparison {

@@ -17,7 +17,8 @@ func newDoctorCommand() *cobra.Command {
 		Long: `Check what ckptfs needs: FUSE, permissions, features of the kernel and of the file
 system that PATH is on, stale mounts, space. One line for each: ok, info, warning or
 error, the check, and what was found. Fails when there is an error.`,
-		Args: operands(0, 1, "at most one PATH"),
+		Example: `  ckptfs doctor checkpoints/codebert`,
+		Args:    operands(0, 1, "at most one PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runDoctor(cmd.OutOrStdout(), operand(args))
 		},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -131,7 +130,7 @@ func welcome(out io.Writer, req request) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s\n", strings.TrimSpace(req.cfg.Retention.String()))
+	fmt.Fprintf(out, "%s\n", req.cfg.Retention)
 	_, err = fmt.Fprintf(out, "To stop: ckptfs umount %s\n", req.point)
 	return err
 }

@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 		Dir: "../../testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Defer(func() { takeAway(t, env.WorkDir) })
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else a second for each command with -race
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
@@ -48,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"exits": scriptExits,
 			"shape": scriptShape,
 			"kill9": scriptKill9,
+			"await": scriptAwait,
 		},
 		RequireExplicitExec: true,
 	})
@@ -156,6 +158,32 @@ func scriptKill9(ts *testscript.TestScript, neg bool, args []string) {
 		if !errors.Is(err, unix.EINTR) {
 			ts.Check(err)
 			return
+		}
+	}
+}
+
+// scriptAwait returns when a directory is a mount of ckptfs, or with ! is none:
+// [!] await DIR.
+func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] await DIR")
+	}
+	point, err := filepath.EvalSymlinks(ts.MkAbs(args[0]))
+	ts.Check(err)
+	// Not an os.File: Go polls those itself, and each change is told once.
+	table, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	ts.Check(err)
+	defer unix.Close(table)
+	for {
+		list, err := mounted()
+		ts.Check(err)
+		if m, ok := mountAt(list, point); (ok && m.ours()) != neg {
+			return
+		}
+		// Until the table changes; the test's own deadline is the bound.
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(table), Events: unix.POLLPRI}}, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			ts.Check(err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -124,6 +125,7 @@ func openLog(req request, stderr io.Writer) (*slog.Logger, error) {
 		switch {
 		case err == nil:
 			to = f
+			debug.SetCrashOutput(f, debug.CrashOptions{}) // fails only for what is no file
 		case req.readOnly && req.log == "":
 			to = io.Discard
 		default:

@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
-
-	"ckptfs/fs/store"
 )
 
 func newUmountCommand() *cobra.Command {
@@ -48,22 +44,24 @@ func runUmount(ctx context.Context, notes io.Writer, arg string, force bool) err
 	case state == silent && !force:
 		return m.healthy()
 	case force:
+		end := expectEnd(m.source, 0)
 		if err := detach(m.point); err != nil {
 			return err
 		}
-		return awaitEnd(ctx, m.source, patience, notes)
+		return end.await(ctx, patience, notes)
 	}
 	rep, err := daemon(m.point).Status()
 	if err != nil {
 		rep.Backing = m.source // the daemon of another user: it settles when it is unmounted
 	}
+	end := expectEnd(rep.Backing, rep.PID)
 	if err := settle(ctx, m, notes); err != nil {
 		return err
 	}
 	if err := release(ctx, m); err != nil {
 		return err
 	}
-	return awaitEnd(ctx, rep.Backing, farewell, notes)
+	return end.await(ctx, lastCommits, notes)
 }
 
 // ownMount finds the mount of ckptfs at a mountpoint.
@@ -98,70 +96,12 @@ func ownMount(arg string) (mountEntry, error) {
 	return mountEntry{}, fmt.Errorf("%s is not mounted by ckptfs; ckptfs status lists the mounts", abs)
 }
 
-// settle has the daemon commit what is complete, and says what is not.
-func settle(ctx context.Context, m mountEntry, notes io.Writer) error {
-	d := daemon(m.point)
-	done := make(chan error, 1)
-	go func() { done <- d.control("settle") }()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for line := ""; ; {
-		select {
-		case err := <-done:
-			if line != "" {
-				fmt.Fprint(notes, "\r\x1b[K")
-			}
-			if err != nil {
-				fmt.Fprintf(notes, "ckptfs: note: %v; the daemon commits what is complete once it is unmounted\n", err)
-				return nil
-			}
-			return d.tellStaged(notes)
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			if !isTerminal(notes) {
-				continue
-			}
-			rep, err := d.Status()
-			if err != nil {
-				continue // the daemon is busy; settle has the say
-			}
-			saves, bytes := 0, int64(0)
-			for _, r := range rep.Runs {
-				for _, s := range r.Saves {
-					saves, bytes = saves+1, bytes+s.Bytes
-				}
-			}
-			line = fmt.Sprintf("committing: %s, %s", count(saves, "open save"), size(bytes))
-			fmt.Fprint(notes, "\r\x1b[K", line)
-		}
-	}
-}
-
-// tellStaged says which saves are not complete.
-func (d daemon) tellStaged(notes io.Writer) error {
-	rep, err := d.Status()
-	if err != nil {
-		return err
-	}
-	for _, r := range rep.Runs {
-		for _, s := range r.Saves {
-			lacks := strings.Join(s.Missing, "; ")
-			if lacks == "" {
-				lacks = "it is still being judged"
-			}
-			fmt.Fprintf(notes, "ckptfs: note: %s stays staged: %s\n", filepath.Join(r.Path, s.Name), lacks)
-		}
-	}
-	return nil
-}
-
 const (
 	// patience is how long a mount that nobody seems to use may be busy: closing
 	// a file is answered before its last trace is gone.
 	patience = 2 * time.Second
-	// farewell is how long a daemon may take to commit what is left.
-	farewell = 5 * time.Minute
+	// lastCommits is how long a daemon may take to commit what is left.
+	lastCommits = 5 * time.Minute
 )
 
 // release unmounts; the error for a mount in use lists who uses it.
@@ -205,48 +145,4 @@ func usersOf(point string) []holder {
 		return holders(point, m.id)
 	}
 	return nil
-}
-
-// awaitEnd returns when the daemon has given the lock of the directory back:
-// all it does to the directory is done.
-func awaitEnd(ctx context.Context, backing string, bound time.Duration, notes io.Writer) error {
-	file := filepath.Join(backing, store.Private, "lock")
-	deadline := time.Now().Add(bound)
-	for {
-		free, err := lockFree(file)
-		if err != nil || free {
-			return nil // not ours to see: then there is nothing to wait for
-		}
-		if time.Now().After(deadline) {
-			fmt.Fprintf(notes, "ckptfs: note: the daemon is still at work on %s, until what is open there is closed\n", backing)
-			return nil
-		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
-
-// lockFree reports whether nobody holds the lock.
-func lockFree(file string) (bool, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close() // gives back what was taken
-	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// pause waits, unless the command is interrupted.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -86,7 +86,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 // hasWriters reports whether a file of the record has an open writer.
 func (s *Store) hasWriters(rec *record) bool {
 	for _, d := range rec.drafts {
-		if len(d.handles) > 0 || !d.visible {
+		if len(d.handles) > 0 || len(d.guests) > 0 || !d.visible {
 			return true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -59,7 +60,7 @@ func (c content) rewrite(name string) []byte {
 		stem = dir
 		data := r.data
 		if base == "data.pkl" && name == "training_state.pth" {
-			data = setNumber(setNumber(data, "epoch", c.epoch), "step", c.step)
+			data = setProgress(data, c.epoch, c.step)
 		}
 		add(r.name, data)
 	}
@@ -101,24 +102,39 @@ var originals = sync.OnceValue(func() map[string][]zipRecord {
 	return out
 })
 
-// setNumber puts another small integer (BININT1) after the last occurrence of a
-// key of a pickled dictionary.
-func setNumber(pickle []byte, key string, n byte) []byte {
-	i := bytes.LastIndex(pickle, append([]byte{'X', byte(len(key)), 0, 0, 0}, key...))
-	if i < 0 {
-		panic("no key " + key)
-	}
-	i += 5 + len(key) + 2 // the key, and the BINPUT that remembers it
-	if pickle[i] != 'K' {
-		panic("the value of " + key + " is not a small integer")
-	}
+// progressOf is where the pickle has the two numbers: each a small integer, the
+// first after its key, the second after a reference to a key used before.
+var progressOf = regexp.MustCompile(`(?s)(epochq.K)(.)(h.K)(.)`)
+
+func setProgress(pickle []byte, epoch, step byte) []byte {
+	at := progressOf.FindSubmatchIndex(pickle)
 	out := bytes.Clone(pickle)
-	out[i+1] = n
+	out[at[4]], out[at[8]] = epoch, step
 	return out
 }
 
-// tokenOf reads the token of one file.
+// tokenOf reads the token of one file, which has to be whole.
 func tokenOf(name string, data []byte) (string, error) {
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	token, ok := known.tokens[string(data)]
+	if ok {
+		return token, nil
+	}
+	token, err := readToken(name, data)
+	if err == nil {
+		known.tokens[string(data)] = token
+	}
+	return token, err
+}
+
+// known are the files that were found whole.
+var known = struct {
+	mu     sync.Mutex
+	tokens map[string]string // by content
+}{tokens: map[string]string{}}
+
+func readToken(name string, data []byte) (string, error) {
 	if name == "config.json" {
 		var c struct{ Token string }
 		err := json.Unmarshal(data, &c)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,11 +28,14 @@ type draft struct {
 
 	openers  map[uint32]bool // processes that find it by name
 	handles  map[*File]struct{}
-	visible  bool   // under its name; what that held is kept in the drafts directory
-	replaced bool   // there is such a kept file
-	gone     bool   // its name was removed or taken by a rename: nothing to publish
-	veto     string // why it must be held back
-	exitZero bool   // closed by an exit with 0: the format has to prove it whole
+	guests   map[uint32]bool // threads that were shown it and are about to open it
+	visible  bool            // under its name; what that held is kept in the drafts directory
+	replaced bool            // there is such a kept file
+	gone     bool            // its name was removed or taken by a rename: nothing to publish
+	veto     string          // why it must be held back
+	exitZero bool            // closed by an exit with 0: the format has to prove it whole
+	tight    bool            // so it has when the disk was nearly full while it was written
+	closedAt time.Time       // when the last writer had closed it; the handle may live on
 }
 
 // slot is where the draft lies before it is visible, and what it replaced after.
@@ -66,7 +70,7 @@ func (s *Store) newDraft(sv *save, rel string) *draft {
 	sv.changes++
 	d := &draft{
 		save: sv, rel: rel, n: sv.changes, ready: make(chan struct{}),
-		openers: map[uint32]bool{}, handles: map[*File]struct{}{},
+		openers: map[uint32]bool{}, handles: map[*File]struct{}{}, guests: map[uint32]bool{},
 	}
 	sv.rec.drafts[rel] = d
 	return d
@@ -151,6 +155,11 @@ func (s *Store) settle(d *draft) {
 			d.veto = "the process exited without closing it, and " + why
 		}
 	}
+	if d.veto == "" && d.tight {
+		if why := s.unproven(d); why != "" {
+			d.veto = "the disk was full while it was written, and " + why
+		}
+	}
 	if d.veto != "" {
 		s.holdBack(d, d.veto)
 		return
@@ -195,6 +204,44 @@ func (s *Store) holdBack(d *draft, why string) {
 	s.opts.Notify.Entry(dir, name)
 	s.schedule(sv, s.cfg.Save.Settle)
 	s.discardIfUntouched(sv)
+}
+
+// floor is how many free bytes make a disk nearly full: with passthrough nobody
+// tells the store of a write that failed for want of space.
+const floor = 8 << 20
+
+// nearlyFull reports whether a write may have failed for want of space.
+func (s *Store) nearlyFull() bool {
+	st, err := s.disk.Statfs()
+	return err == nil && st.Bavail*uint64(max(st.Bsize, 1)) < floor
+}
+
+// lingers is how long a handle may live on after its last close before the
+// commit takes a copy of the file and leaves the handle behind.
+const lingers = 10 * time.Second
+
+// detach gives the name of a visible, closed draft an inode of its own, so that
+// the save can be committed while somebody still holds the old one open or
+// mapped. Needs rec.mu.
+func (s *Store) detach(d *draft) error {
+	target := path.Join(d.save.tree(), d.rel)
+	if err := s.unshare(target); err != nil {
+		return err
+	}
+	err := s.finalize(d)
+	d.gone = true
+	d.save.changes++
+	return err
+}
+
+// detachClosed does so for every draft of a record that was closed before a
+// time. Needs rec.mu.
+func (s *Store) detachClosed(rec *record, before time.Time) {
+	for _, d := range rec.drafts {
+		if d.visible && d.veto == "" && len(d.handles) > 0 && len(d.guests) == 0 && d.flushed() && !d.closedAt.After(before) {
+			s.report("copy a file that is still held open", s.detach(d))
+		}
+	}
 }
 
 // discardIfUntouched drops a save in which, in the end, nothing was changed:

@@ -90,21 +90,27 @@ func (f *File) Flush(tid uint32) error {
 	}
 	s := f.store
 	end := s.procs.Closing(tid) // while the FLUSH is unanswered, and only then
+	tight := s.nearlyFull()
 	d := f.draft
 	rec := s.lockOf(d.save)
-	defer rec.mu.Unlock()
 	f.reconsider(end, s)
-	if d.gone || d.veto != "" || d.exitZero {
+	d.tight = d.tight || tight
+	if d.gone || d.veto != "" || d.exitZero || !d.flushed() {
+		rec.mu.Unlock()
 		return nil // settled at RELEASE
 	}
-	if !d.flushed() {
-		return nil
-	}
-	if err := s.publish(d); err != nil {
+	err := s.publish(d)
+	if err != nil {
 		d.veto = err.Error()
+		rec.mu.Unlock()
 		return err
 	}
+	d.closedAt = s.clock.Now()
 	s.touch(d.save, f.tgid)
+	rec.mu.Unlock()
+	if s.cfg.Save.Durability == "close" {
+		return s.commitAtClose(d.save)
+	}
 	return nil
 }
 
@@ -138,7 +144,7 @@ func (f *File) Release() {
 		}
 	}
 	delete(d.handles, f)
-	if len(d.handles) > 0 {
+	if len(d.handles) > 0 || len(d.guests) > 0 {
 		return
 	}
 	tgid := f.tgid
@@ -201,23 +207,36 @@ func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (*File, error)
 		}
 		return f, err
 	}
-	return s.openForWriting(at, id, flags, s.procs.Process(c.TID))
+	return s.openForWriting(at, id, flags, c.TID)
 }
 
-func (s *Store) openForWriting(at place, id Ident, flags int, tgid uint32) (*File, error) {
+func (s *Store) openForWriting(at place, id Ident, flags int, tid uint32) (*File, error) {
 	rec := at.rec
+	tgid := s.procs.Process(tid)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if d := rec.drafts[at.rel]; d != nil {
-		if d.ident == id && !d.gone {
-			f, err := s.open(d.path(), id, flags)
-			if err != nil {
-				return nil, err
-			}
-			s.join(f, d, tgid)
-			s.touch(d.save, tgid)
-			return f, nil
+	came := rec.arrive(at.rel, tid)
+	d := rec.drafts[at.rel]
+	if d != nil && d.ident == id && d.isReady() {
+		f, err := s.open(d.path(), id, flags)
+		if err != nil {
+			return nil, err
 		}
+		delete(d.guests, tid)
+		s.join(f, d, tgid)
+		s.touch(d.save, tgid)
+		return f, nil
+	}
+	if came == sent {
+		if d != nil && len(d.handles) == 0 && len(d.guests) == 0 && !d.visible && d.isReady() {
+			s.abandon(d) // made for this thread, which cannot be shown it
+			d = nil
+		}
+		if d == nil {
+			return s.openInPlace(at, id, flags, tgid)
+		}
+	}
+	if d != nil {
 		d.openers[tgid] = true
 		rec.mu.Unlock()
 		err := d.await()
@@ -225,15 +244,7 @@ func (s *Store) openForWriting(at place, id Ident, flags int, tgid uint32) (*Fil
 		if err != nil {
 			return nil, err
 		}
-		return nil, unix.ESTALE
-	}
-	if s.insists(id, tgid) {
-		return s.openInPlace(at, id, flags, tgid)
-	}
-	if _, ok := s.invited.Load(toldKey{id, tgid}); ok {
-		if f, err := s.openInPlace(at, id, flags, tgid); err == nil {
-			return f, nil
-		}
+		return nil, rec.sendBack(at.rel, tid)
 	}
 	dir, ok := rec.live()
 	if !ok {
@@ -252,8 +263,7 @@ func (s *Store) openForWriting(at place, id Ident, flags int, tgid uint32) (*Fil
 	if err := s.redraft(at, tgid, flags&unix.O_TRUNC != 0); err != nil {
 		return nil, err
 	}
-	s.asked(id, tgid)
-	return nil, unix.ESTALE
+	return nil, rec.sendBack(at.rel, tid)
 }
 
 // redraft makes a draft for a name that has content. Needs rec.mu, which it
@@ -316,9 +326,7 @@ func (s *Store) openInPlace(at place, id Ident, flags int, tgid uint32) (*File, 
 	if err != nil {
 		return nil, err
 	}
-	d := s.newDraft(sv, at.rel)
-	d.ident, d.visible = id, true
-	close(d.ready)
+	d := s.reopened(sv, at.rel, id)
 	s.join(f, d, tgid)
 	s.touch(sv, tgid)
 	return f, nil

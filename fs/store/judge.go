@@ -53,8 +53,12 @@ func (s *Store) consider(sv *save) {
 		rec.mu.Unlock()
 		return
 	}
+	s.detachClosed(rec, s.clock.Now().Add(-lingers))
 	if s.hasWriters(rec) {
 		sv.missing = s.writerNames(rec)
+		if s.onlyClosed(rec) {
+			s.schedule(sv, lingers)
+		}
 		rec.mu.Unlock() // the last release schedules again
 		s.wake()
 		return
@@ -153,6 +157,17 @@ func (s *Store) overwrites(sv *save) bool {
 		}
 	}
 	return false
+}
+
+// onlyClosed reports whether all that keeps a save open are handles that live on
+// after their close. Needs rec.mu.
+func (s *Store) onlyClosed(rec *record) bool {
+	for _, d := range rec.drafts {
+		if !d.visible || !d.flushed() {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Store) writerNames(rec *record) []string {

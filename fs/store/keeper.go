@@ -28,6 +28,7 @@ func (s *Store) startKeeper() {
 		}
 		rec.mu.Unlock()
 	}
+	s.spawn(s.hashAdopted)
 	var tick func()
 	tick = func() {
 		s.spawn(func() {

@@ -41,12 +41,21 @@ func (s *Store) Lookup(p string, tid uint32) (Attr, error) {
 	}
 	rec := at.rec
 	rec.mu.RLock()
+	if rec.arrivals[arrival{at.rel, tid}] != atHome {
+		rec.mu.RUnlock()
+		tgid := s.procs.Process(tid)
+		rec.mu.Lock()
+		d := s.welcome(rec, at.rel, tid, tgid)
+		rec.mu.Unlock()
+		if d != nil {
+			d.await() // an error shows below: the draft is gone
+		}
+		rec.mu.RLock()
+	}
 	defer rec.mu.RUnlock()
 	d := rec.drafts[at.rel]
 	if d != nil && !d.visible && d.isReady() {
 		if tgid := s.procs.Process(tid); d.openers[tgid] {
-			s.lookedUp(tgid)
-			s.invite(d.ident, tgid)
 			st, err := s.disk.Stat(d.path())
 			return Attr{Stat: st, Ident: d.ident, Volatile: true, Checkpoint: true, Staged: true}, err
 		}

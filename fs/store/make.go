@@ -43,7 +43,7 @@ func (s *Store) Create(p string, flags int, mode uint32, c Caller) (*File, Attr,
 			return nil, Attr{}, unix.EEXIST
 		}
 		d.openers[tgid] = true
-		return nil, Attr{}, unix.ESTALE
+		return nil, Attr{}, rec.sendBack(at.rel, c.TID)
 	}
 	sv, err := s.changing(rec, at.rel, tgid)
 	if err != nil {

@@ -36,8 +36,9 @@ type record struct {
 	dead      bool       // no longer in run.records
 
 	// Guarded by mu.
-	numbers map[string]Ident  // of live directories, by path in the checkpoint
-	drafts  map[string]*draft // unpublished or not yet final files, by path
+	numbers  map[string]Ident    // of live directories, by path in the checkpoint
+	drafts   map[string]*draft   // unpublished or not yet final files, by path
+	arrivals map[arrival]journey // opens that were sent back to look their name up
 
 	readers atomic.Int32 // files of the committed version that are open by their live name
 }
@@ -144,7 +145,7 @@ func (s *Store) checkpoint(dir, name string) *record {
 	}
 	rec := r.records[name]
 	if rec == nil {
-		rec = &record{run: r, name: name, match: m, numbers: map[string]Ident{}, drafts: map[string]*draft{}}
+		rec = &record{run: r, name: name, match: m, numbers: map[string]Ident{}, drafts: map[string]*draft{}, arrivals: map[arrival]journey{}}
 		r.records[name] = rec
 	}
 	return rec

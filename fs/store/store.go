@@ -103,8 +103,6 @@ type Store struct {
 	lingerers  lingerers
 	events     events
 	counters   Counters
-	told       sync.Map // toldKey: opens that were answered with "look it up again"
-	invited    sync.Map // toldKey: processes that came back and were shown a draft
 	seq        atomic.Uint64
 	retryPrune atomic.Bool // a second try is on its way
 	generation atomic.Uint64

@@ -45,6 +45,28 @@ func (s *Store) syncRecord(rec *record, rel string) error {
 	return s.awaitCommit(sv)
 }
 
+// commitAtClose is `durability: close`: the close that completes a save waits for
+// its commit. The file that is being closed has a handle until the close
+// returns, so the commit takes a copy of it; what is not complete yet is only
+// synced.
+func (s *Store) commitAtClose(sv *save) error {
+	rec := s.lockOf(sv)
+	if rec.current() != sv {
+		rec.mu.Unlock()
+		return s.awaitCommit(sv)
+	}
+	v := s.inspectSave(rec, sv)
+	if !v.whole() || len(sv.found) > 0 && !s.coreRewritten(sv) {
+		rec.mu.Unlock()
+		return s.disk.Sync("fsync", sv.tree())
+	}
+	s.detachClosed(rec, s.clock.Now())
+	sv.hurry = true
+	rec.mu.Unlock()
+	s.consider(sv)
+	return s.awaitCommit(sv)
+}
+
 // awaitCommit returns when a save that was sealed is through; one that is not
 // complete has only been synced.
 func (s *Store) awaitCommit(sv *save) error {

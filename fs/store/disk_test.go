@@ -1,0 +1,201 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+)
+
+// faultyDisk is the disk of a test: it writes down every call that belongs to a
+// step of a protocol, and fails those that the test chooses.
+//
+// What was chosen by stopAfter is a crash of the daemon: nothing is changed on
+// the disk any more. fsync does nothing but being counted, which makes a test
+// ten times faster; what was never synced, a power cut takes (see tearUnsynced).
+type faultyDisk struct {
+	disk.Disk
+
+	mu     sync.Mutex
+	calls  []string
+	synced *synced
+	fail   func(n int, op disk.Op) error
+}
+
+// errCrashed is what the disk says to a daemon that is no more.
+var errCrashed = fmt.Errorf("the daemon has crashed: %w", unix.EIO)
+
+// failAt makes the n-th call from now on fail once.
+func (d *faultyDisk) failAt(n int, err error) {
+	d.choose(func(i int, _ disk.Op) error {
+		if i == n {
+			return err
+		}
+		return nil
+	})
+}
+
+// stopAfter lets n calls through.
+func (d *faultyDisk) stopAfter(n int) {
+	d.choose(func(i int, _ disk.Op) error {
+		if i >= n {
+			return errCrashed
+		}
+		return nil
+	})
+}
+
+// choose starts counting anew; f, which may be nil, is asked before each call.
+func (d *faultyDisk) choose(f func(n int, op disk.Op) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls, d.fail = nil, f
+}
+
+// made lists the calls since the last choice.
+func (d *faultyDisk) made() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.calls...)
+}
+
+func (d *faultyDisk) check(op disk.Op, what string) error {
+	if op == "" {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.calls)
+	d.calls = append(d.calls, string(op)+" "+what)
+	if d.fail == nil {
+		return nil
+	}
+	if err := d.fail(n, op); err != nil {
+		return fmt.Errorf("%s: %s: %w", op, what, err)
+	}
+	return nil
+}
+
+// try is one call that may be chosen to fail.
+func (d *faultyDisk) try(op disk.Op, what string, f func() error) error {
+	if err := d.check(op, what); err != nil {
+		return err
+	}
+	return f()
+}
+
+func (d *faultyDisk) Open(op disk.Op, p string, flags int, mode uint32) (*os.File, error) {
+	changes := flags&(unix.O_ACCMODE|unix.O_CREAT|unix.O_TRUNC) != unix.O_RDONLY
+	if changes || op == "hash" { // the other reads are those of users
+		if err := d.check(op, "open "+p); err != nil {
+			return nil, err
+		}
+	}
+	return d.Disk.Open(op, p, flags, mode)
+}
+
+func (d *faultyDisk) Mkdir(op disk.Op, p string, mode uint32) error {
+	return d.try(op, "mkdir "+p, func() error { return d.Disk.Mkdir(op, p, mode) })
+}
+
+func (d *faultyDisk) Link(op disk.Op, from, to string) error {
+	return d.try(op, "link "+to, func() error { return d.Disk.Link(op, from, to) })
+}
+
+func (d *faultyDisk) Unlink(op disk.Op, p string) error {
+	return d.try(op, "unlink "+p, func() error { return d.Disk.Unlink(op, p) })
+}
+
+func (d *faultyDisk) Rmdir(op disk.Op, p string) error {
+	return d.try(op, "rmdir "+p, func() error { return d.Disk.Rmdir(op, p) })
+}
+
+func (d *faultyDisk) Rename(op disk.Op, from, to string, flags uint) error {
+	return d.try(op, "rename "+from+" "+to, func() error { return d.Disk.Rename(op, from, to, flags) })
+}
+
+func (d *faultyDisk) Copy(op disk.Op, from, to string) error {
+	return d.try(op, "copy "+to, func() error { return d.Disk.Copy(op, from, to) })
+}
+
+func (d *faultyDisk) Chmod(op disk.Op, p string, mode uint32) error {
+	return d.try(op, "chmod "+p, func() error { return d.Disk.Chmod(op, p, mode) })
+}
+
+func (d *faultyDisk) Chtimes(op disk.Op, p string, atime, mtime unix.Timespec) error {
+	return d.try(op, "chtimes "+p, func() error { return d.Disk.Chtimes(op, p, atime, mtime) })
+}
+
+func (d *faultyDisk) Sync(op disk.Op, p string) error {
+	return d.try(op, "sync "+p, func() error {
+		st, err := d.Stat(p)
+		if err != nil {
+			return err
+		}
+		d.synced.add(st)
+		return nil
+	})
+}
+
+// synced remembers each inode as it was at its last fsync.
+type synced struct {
+	mu   sync.Mutex
+	seen map[uint64]disk.Stat
+}
+
+func (s *synced) add(st disk.Stat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[st.Ino] = st
+}
+
+func (s *synced) has(st disk.Stat) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen, ok := s.seen[st.Ino]
+	return ok && sameContent(&seen, &st)
+}
+
+// tear is what a power cut does to a file that was never synced.
+type tear func(name string, size int64) error
+
+func cutInHalf(name string, size int64) error { return os.Truncate(name, size/2) }
+
+func emptied(name string, _ int64) error { return os.Truncate(name, 0) }
+
+// zeroed leaves the size: it was on the disk before the data.
+func zeroed(name string, size int64) error { return os.WriteFile(name, make([]byte, size), 0) }
+
+// tearUnsynced tears every file of the directory that was not synced since it
+// was written. Journal records and manifests are synced by their writer.
+func (b *bench) tearUnsynced(tear tear) error {
+	return filepath.WalkDir(b.dir, func(p string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			if rel, err := filepath.Rel(b.dir, p); err == nil && (rel == journalDir || rel == manifestDir) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		rel, err := filepath.Rel(b.dir, p)
+		if err != nil || rel == lockFile || !e.Type().IsRegular() {
+			return err
+		}
+		root, err := disk.OpenRoot(b.dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		st, err := root.Stat(rel)
+		if err != nil || b.synced.has(st) {
+			return err
+		}
+		return tear(p, st.Size)
+	})
+}

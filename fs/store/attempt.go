@@ -26,9 +26,6 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 	if sv.recovered {
 		return true // whoever goes on does not know what the one before had done
 	}
-	if len(sv.order) == 0 && sv.failed == "" {
-		return false
-	}
 	if _, known := sv.writers[tgid]; !known && tgid != 0 {
 		for _, w := range sv.writers {
 			if w.End().Fate == proc.Died {
@@ -72,6 +69,9 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 		return nil, err
 	}
 	sv.attempts++
+	for rel := range sv.rewritten {
+		sv.mixed = sv.mixed || rec.run.layout.Core(rel)
+	}
 	sv.recovered = false
 	sv.failed = ""
 	for tgid, w := range sv.writers {

@@ -12,12 +12,14 @@ import (
 // this. Its commit starts when the one before it is through. Needs rec.mu.
 func (s *Store) seal(sv *save, v verdict) {
 	sv.sealed = true
+	sv.through = make(chan struct{})
 	if sv.cancel != nil {
 		sv.cancel()
 	}
 	s.change(sv.rec, func() {})
 	if !s.spawn(func() { s.commit(sv, v) }) {
 		sv.sealed = false
+		close(sv.through)
 	}
 }
 
@@ -34,8 +36,10 @@ func (s *Store) seal(sv *save, v verdict) {
 // A crash before the journal record leaves the old version; after it, recovery
 // rolls forward. Views see the new version only when its name is durable.
 func (s *Store) commit(sv *save, v verdict) {
+	defer s.wake()
+	defer close(sv.through)
 	if prior := s.before(sv); prior != nil {
-		<-prior.done
+		<-prior
 	}
 	err := s.tryCommit(sv, &v)
 	if err != nil {
@@ -49,16 +53,16 @@ func (s *Store) commit(sv *save, v verdict) {
 		}
 		rec.mu.Unlock()
 	}
-	s.wake()
 }
 
-// before is the sealed save of the same name that has to be committed first.
-func (s *Store) before(sv *save) *save {
+// before tells when the sealed save of the same name is through that has to be
+// committed first.
+func (s *Store) before(sv *save) <-chan struct{} {
 	rec := s.lockOf(sv)
 	defer rec.mu.Unlock()
 	for i, other := range rec.saves {
 		if other == sv && i > 0 {
-			return rec.saves[i-1]
+			return rec.saves[i-1].through
 		}
 	}
 	return nil
@@ -149,7 +153,7 @@ func (s *Store) knownHash(sv *save, f *ManifestFile) (string, error) {
 
 // sameAsBase reports whether a save changed no byte in the end.
 func (s *Store) sameAsBase(sv *save, m *Manifest) bool {
-	if sv.base == nil || sv.base.Name != m.Name || len(sv.base.Files) != len(m.Files) {
+	if sv.base == nil || len(sv.base.Files) != len(m.Files) {
 		return false
 	}
 	known := map[string]ManifestFile{}
@@ -186,12 +190,17 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	rec.mu.Unlock() // a rename or removal of the name waits for sealed saves
 
 	if err := s.writeJournal(j); err != nil {
-		return err
+		return errors.Join(err, s.revokeJournal(j)) // it may be there, and is not to be believed
 	}
 	rec = s.lockOf(sv)
-	if err := s.exchangeDirs(j, sv, old, rec.natural); err != nil {
+	if undone, err := s.exchangeDirs(j, sv, old, rec.natural); err != nil {
+		if undone {
+			err = errors.Join(err, s.revokeJournal(j))
+		} else {
+			s.change(rec, func() { rec.natural = false }) // the record stays: recovery rolls forward
+		}
 		rec.mu.Unlock()
-		return errors.Join(err, s.endJournal(j))
+		return err
 	}
 	next := &Version{Manifest: *m, rec: rec, path: rec.path()}
 	s.mu.Lock()
@@ -224,38 +233,38 @@ func (s *Store) retreat(rec *record, old *Version) string {
 	return path.Join(trashDir, s.newID())
 }
 
-// exchangeDirs is the swap itself. Needs rec.mu; nobody reads either version
-// meanwhile.
-func (s *Store) exchangeDirs(j *journal, sv *save, old *Version, exists bool) error {
+// exchangeDirs is the swap itself; when it fails, undone says whether everything
+// lies where it lay before. Needs rec.mu; nobody reads either version meanwhile.
+func (s *Store) exchangeDirs(j *journal, sv *save, old *Version, exists bool) (undone bool, err error) {
 	natural := path.Join(j.Run, j.Name)
 	if !exists {
-		return s.disk.Rename("commit:swap", sv.tree(), natural, unix.RENAME_NOREPLACE)
+		return true, s.disk.Rename("commit:swap", sv.tree(), natural, unix.RENAME_NOREPLACE)
 	}
-	if old != nil {
-		old.mu.Lock()
-		defer old.mu.Unlock()
+	if old == nil {
+		old = new(Version)
 	}
-	move := func(v string) {
-		if old != nil {
-			old.path = v
-		}
-	}
+	old.mu.Lock()
+	defer old.mu.Unlock()
 	if s.exchange {
-		err := s.disk.Rename("commit:swap", sv.tree(), natural, unix.RENAME_EXCHANGE)
-		if err == nil {
-			move(sv.tree())
+		if err := s.disk.Rename("commit:swap", sv.tree(), natural, unix.RENAME_EXCHANGE); err != nil {
+			return true, err
 		}
-		return err
+		old.path = sv.tree()
+		return true, nil
 	}
 	// Two renames; a crash between them leaves the journal to finish it.
 	if err := s.disk.Rename("commit:away", natural, sv.old(), 0); err != nil {
-		return err
+		return true, err
 	}
+	old.path = sv.old()
 	if err := s.disk.Rename("commit:swap", sv.tree(), natural, 0); err != nil {
-		return errors.Join(err, s.disk.Rename("commit:undo", sv.old(), natural, 0))
+		undo := s.disk.Rename("commit:undo", sv.old(), natural, 0)
+		if undo == nil {
+			old.path = natural
+		}
+		return undo == nil, errors.Join(err, undo)
 	}
-	move(sv.old())
-	return nil
+	return true, nil
 }
 
 // syncSwap makes both names of a swap durable.
@@ -288,7 +297,7 @@ func (s *Store) swapBack(sv *save, j *journal, old *Version, cause error) error 
 		rec.natural = j.OldIno != 0
 		sv.swapped, sv.next = false, nil
 	})
-	return errors.Join(cause, s.endJournal(j))
+	return errors.Join(cause, s.revokeJournal(j))
 }
 
 // install makes the durable version of a swapped save what the views resolve its

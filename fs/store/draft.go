@@ -90,6 +90,17 @@ func (s *Store) prepared(d *draft, st *disk.Stat, err error) {
 	close(d.ready)
 }
 
+// keptSuffix marks what a name held before, where two files cannot be exchanged.
+const keptSuffix = ".old"
+
+// kept is where the content that a visible draft replaced is kept.
+func (s *Store) kept(d *draft) string {
+	if s.exchange {
+		return d.slot()
+	}
+	return d.slot() + keptSuffix
+}
+
 // publish puts a draft under its name, in one step, and keeps what the name
 // held until the draft is final. Needs rec.mu.
 func (s *Store) publish(d *draft) error {
@@ -107,9 +118,10 @@ func (s *Store) publish(d *draft) error {
 		d.replaced = true
 		err = s.disk.Rename("draft:publish", d.slot(), target, unix.RENAME_EXCHANGE)
 	case err == nil:
-		// Without an exchange the old content is not kept: a link of it would be
-		// one more name that a crash leaves behind.
-		err = s.disk.Rename("draft:publish", d.slot(), target, 0)
+		if err = s.share("draft:keep", target, s.kept(d), &st); err == nil {
+			d.replaced = true
+			err = s.disk.Rename("draft:publish", d.slot(), target, 0)
+		}
 	}
 	if err != nil {
 		return err
@@ -130,11 +142,11 @@ func (s *Store) finalize(d *draft) error {
 		return nil
 	}
 	d.replaced = false
-	st, err := s.disk.Stat(d.slot())
+	st, err := s.disk.Stat(s.kept(d))
 	if err != nil {
 		return err
 	}
-	return s.unlink("draft:final", d.slot(), &st)
+	return s.unlink("draft:final", s.kept(d), &st)
 }
 
 // settle decides about a draft whose last handle was released. Needs rec.mu.
@@ -183,7 +195,7 @@ func (s *Store) holdBack(d *draft, why string) {
 	}
 	from := d.path()
 	if d.visible && d.replaced {
-		err := s.disk.Rename("draft:takeback", d.slot(), from, unix.RENAME_EXCHANGE)
+		err := s.takeBack(d)
 		s.report("take a name back", err)
 		if err == nil {
 			from = d.slot()
@@ -204,6 +216,18 @@ func (s *Store) holdBack(d *draft, why string) {
 	s.opts.Notify.Entry(dir, name)
 	s.schedule(sv, s.cfg.Save.Settle)
 	s.discardIfUntouched(sv)
+}
+
+// takeBack gives the name of a visible draft what it held before; the draft lies
+// in its slot then. Needs rec.mu.
+func (s *Store) takeBack(d *draft) error {
+	if s.exchange {
+		return s.disk.Rename("draft:takeback", d.slot(), d.path(), unix.RENAME_EXCHANGE)
+	}
+	if err := s.disk.Rename("draft:takeback", d.path(), d.slot(), 0); err != nil {
+		return err
+	}
+	return s.disk.Rename("draft:takeback", s.kept(d), d.path(), 0)
 }
 
 // floor is how many free bytes make a disk nearly full: with passthrough nobody

@@ -40,6 +40,21 @@ func (s *Store) endJournal(j *journal) error {
 	return ignore(s.disk.Unlink("commit:done", journalPath(j.ID)), unix.ENOENT)
 }
 
+// revokeJournal takes a record back whose step did not come about, durably: a
+// power cut must not bring it back.
+func (s *Store) revokeJournal(j *journal) error {
+	if err := s.endJournal(j); err != nil {
+		return err
+	}
+	return s.disk.Sync("commit:revoke", journalDir)
+}
+
+// journaled reports whether a step of a save was begun and not ended.
+func (s *Store) journaled(id string) bool {
+	_, err := s.disk.Stat(journalPath(id))
+	return err == nil
+}
+
 // readJournal returns the records that a crash left. One that cannot be read
 // was never synced: its step had not begun.
 func (s *Store) readJournal() ([]*journal, error) {

@@ -117,7 +117,8 @@ func (s *Store) consider(sv *save) {
 // waits says what a valid, quiet save still waits for, and when to ask again
 // (0: not before it changes). Needs rec.mu.
 func (s *Store) waits(sv *save) (why string, again time.Duration) {
-	if sv.boundary {
+	whole := len(sv.found) == 0 || s.coreRewritten(sv)
+	if sv.declared || sv.boundary && whole {
 		return "", 0
 	}
 	if sv.failed != "" {
@@ -132,10 +133,12 @@ func (s *Store) waits(sv *save) (why string, again time.Duration) {
 		}
 		ended = ended && end.Fate == proc.ExitedZero
 	}
-	if len(sv.found) == 0 || s.coreRewritten(sv) {
+	switch {
+	case whole:
 		return "", 0
-	}
-	if len(sv.order) > 0 || s.overwrites(sv) {
+	case sv.mixed:
+		return "all core files: some are of an attempt that was given up", 0
+	case len(sv.order) > 0 || s.overwrites(sv):
 		if ended {
 			return "", 0
 		}

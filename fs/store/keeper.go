@@ -77,6 +77,7 @@ func (s *Store) Settle(ctx context.Context, progress func(left int)) map[string]
 		rec.mu.Lock()
 		if sv := rec.current(); sv != nil {
 			sv.hurry = true
+			sv.missing, sv.problems = nil, nil // what an earlier look found is not news
 			s.schedule(sv, 0)
 		}
 		waiting = append(waiting, rec.saves...)

@@ -65,6 +65,8 @@ func (s *Store) redo(j *journal) error {
 		// swapped
 	case at(tree) != j.NewIno:
 		return s.endJournal(j) // gone elsewhere since: nothing is left to do
+	case !s.asDescribed(j.ID, tree) && at(natural) != 0:
+		return s.endJournal(j) // changed since: judged like any unfinished save
 	case at(natural) == 0:
 		// Nothing was there, or the first of two renames took it away.
 		if err := s.disk.Rename("recover:swap", tree, natural, unix.RENAME_NOREPLACE); err != nil {
@@ -94,6 +96,12 @@ func (s *Store) redo(j *journal) error {
 		return err
 	}
 	return s.endJournal(j)
+}
+
+// asDescribed reports whether a staged tree is what its manifest says.
+func (s *Store) asDescribed(id, tree string) bool {
+	m, err := s.readManifest(id)
+	return err == nil && s.matches(tree, m) == nil
 }
 
 // healBackup gives a version its name back that was renamed aside, when the name
@@ -177,10 +185,10 @@ func (s *Store) recoverSave(id string) error {
 	dir := path.Join(stagingDir, id)
 	note, err := s.readNote(id)
 	var rec *record
-	if err == nil {
+	if err == nil && s.isDir(path.Join(dir, "tree")) && s.isDir(note.Run) {
 		rec = s.checkpoint(note.Run, note.Name)
 	}
-	if rec == nil || !s.isDir(path.Join(dir, "tree")) || !s.isDir(note.Run) {
+	if rec == nil {
 		s.log.Info("a staged directory belongs to no save; removed", "dir", dir)
 		return s.removeAll("recover:orphan", dir)
 	}
@@ -210,10 +218,28 @@ func (s *Store) recoverSave(id string) error {
 			s.core(sv, e.rel)
 		}
 	}
+	sv.mixed = !s.foundInBase(sv)
 	sv.removed = sv.base != nil && len(tree) < len(sv.base.Files)
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
 	s.event("recover", rec.path(), "an unfinished save was found")
 	return nil
+}
+
+// foundInBase reports whether the core files that the attempt found are those of
+// the committed version, and not what another attempt had left.
+func (s *Store) foundInBase(sv *save) bool {
+	known := map[string]uint64{}
+	if sv.base != nil {
+		for _, f := range sv.base.Files {
+			known[f.Path] = f.Ino
+		}
+	}
+	for rel, ino := range sv.found {
+		if known[rel] != ino && sv.rec.run.layout.Core(rel) {
+			return false
+		}
+	}
+	return true
 }
 
 // recoverSealed handles the older of two saves of one name: it was complete when
@@ -261,10 +287,16 @@ func (s *Store) parkDrafts(sv *save) error {
 	for _, e := range list {
 		p := path.Join(sv.drafts(), e.Name)
 		const why = "ckptfs stopped while it was being written"
+		sv.failed = "a file was " + strings.TrimPrefix(why, "ckptfs stopped while it was ") + " when ckptfs stopped"
+		if strings.HasSuffix(e.Name, keptSuffix) {
+			if err := s.disk.Unlink("recover:kept", p); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := s.intoQuarantine(p, path.Join(sv.rec.path(), "file "+e.Name), why); err != nil {
 			return err
 		}
-		sv.failed = "a file was " + strings.TrimPrefix(why, "ckptfs stopped while it was ") + " when ckptfs stopped"
 	}
 	return nil
 }

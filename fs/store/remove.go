@@ -49,6 +49,7 @@ func (s *Store) Unlink(p string, c Caller) error {
 		err = s.unlink("unlink", b, &st)
 	}
 	if err != nil {
+		s.discardIfUntouched(sv)
 		return err
 	}
 	if d := rec.drafts[at.rel]; d != nil {
@@ -104,6 +105,7 @@ func (s *Store) Rmdir(p string, c Caller) error {
 		return err
 	}
 	if err := s.disk.Rmdir("rmdir", path.Join(sv.tree(), at.rel)); err != nil {
+		s.discardIfUntouched(sv)
 		return err
 	}
 	delete(rec.numbers, at.rel)

@@ -178,6 +178,7 @@ func (s *Store) renameInside(a, b place, tgid uint32) error {
 		s.linger(dst)
 	}
 	if err := s.disk.Rename("rename:inside", src, dst, 0); err != nil {
+		s.discardIfUntouched(sv)
 		return err
 	}
 	if gone == nil && old.Nlink <= 1 && old.Ino != st.Ino {

@@ -34,6 +34,8 @@ type save struct {
 	order     []string        // core files published in this attempt, in order
 	writers   map[uint32]proc.Watch
 	boundary  bool   // the trainer's word that it is complete: commit without settling
+	declared  bool   // the user's word: commit also what rewrote only a part
+	mixed     bool   // it holds core files of an attempt that was given up: all must be rewritten
 	hurry     bool   // an unmount waits: judge now, by the same rules
 	forced    bool   // the user said: commit what is there
 	sealed    bool   // takes no more changes
@@ -47,7 +49,8 @@ type save struct {
 	recovered bool              // found at mount: who wrote it is not known
 	otherBoot bool              // and the machine has been down since
 	cancel    func()            // stops the timer of the next judgement
-	done      chan struct{}
+	through   chan struct{}     // closed when the commit of a sealed save has ended, well or not
+	done      chan struct{}     // closed when the save is no more
 }
 
 // saveNote is save.json: what recovery needs to know of an unfinished save.
@@ -151,7 +154,7 @@ func (s *Store) touch(sv *save, tgid uint32) {
 	sv.changed = s.clock.Now()
 	sv.changes++
 	sv.failed = ""
-	sv.boundary, sv.hurry = false, false
+	sv.boundary, sv.declared, sv.hurry = false, false, false
 	if _, ok := sv.writers[tgid]; !ok && tgid != 0 {
 		sv.writers[tgid] = s.procs.Watch(tgid)
 	}
@@ -181,7 +184,9 @@ func (s *Store) drop(sv *save, why string) {
 	})
 	s.finish(sv)
 	s.log.Debug("save dropped", "checkpoint", rec.path(), "save", sv.id, "why", why)
-	if err := s.removeAll("save:drop", sv.dir()); err != nil {
+	if s.journaled(sv.id) {
+		s.log.Warn("a dropped save is left where it is: recovery needs what it holds", "save", sv.id)
+	} else if err := s.removeAll("save:drop", sv.dir()); err != nil {
 		s.log.Warn("cannot remove a dropped save; recovery will", "save", sv.id, "err", err)
 	}
 	s.wake()
@@ -233,7 +238,7 @@ func (s *Store) awaitSealed(rec *record) {
 		if busy == nil {
 			return
 		}
-		<-busy.done
+		<-busy.through
 	}
 }
 

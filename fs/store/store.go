@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,7 @@ type Store struct {
 	log      *slog.Logger
 	layouts  []*layout.Layout // those that may apply; one when the configuration names it
 	boot     string
+	nonce    string // ends the ids that this store hands out
 	readOnly bool
 	lock     *lockHandle
 	exchange bool // RENAME_EXCHANGE works on this file system
@@ -151,7 +153,7 @@ func newStore(root *disk.Root, opts Options) *Store {
 	s := &Store{
 		disk: root, root: root, opts: opts, cfg: opts.Config,
 		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
-		boot: bootID(),
+		boot: bootID(), nonce: fmt.Sprintf("%04x", rand.N(1<<16)),
 		runs: map[string]*run{}, pins: map[string]string{},
 		stop: make(chan struct{}),
 	}
@@ -229,9 +231,11 @@ func (s *Store) Config() policy.Config { return s.cfg }
 // Generation grows with every change of what a view may resolve to.
 func (s *Store) Generation() uint64 { return s.generation.Load() }
 
-// newID is unique below this directory and sorts by time.
+// newID is unique below this directory, also across mounts within a millisecond,
+// and sorts by time.
 func (s *Store) newID() string {
-	return fmt.Sprintf("%s-%03d", s.clock.Now().UTC().Format("20060102T150405.000"), s.seq.Add(1)%1000)
+	at := s.clock.Now().UTC().Format("20060102T150405.000")
+	return fmt.Sprintf("%s-%03d%s", at, s.seq.Add(1)%1000, s.nonce)
 }
 
 // spawn runs f in a goroutine that Close waits for; false when it is too late.

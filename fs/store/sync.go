@@ -107,7 +107,7 @@ func (s *Store) Commit(p string, force bool) error {
 		rec.mu.Unlock()
 		return fmt.Errorf("%s has no open save", p)
 	}
-	sv.boundary, sv.forced, sv.failed = true, force, ""
+	sv.boundary, sv.declared, sv.forced, sv.failed = true, true, force, ""
 	rec.mu.Unlock()
 	s.consider(sv)
 	rec = s.lockOf(sv)

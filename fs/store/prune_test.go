@@ -1,0 +1,145 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"ckptfs/policy"
+)
+
+// retention is a policy that would delete every mid-epoch checkpoint at once.
+func pruneAll(c *policy.Config) {
+	c.Retention.MidEpoch = policy.Rule{KeepLast: new(int), When: policy.WhenAlways}
+}
+
+// names lists the live checkpoints.
+func (b *bench) names() []string {
+	b.t.Helper()
+	names, err := b.process().list("")
+	b.must(err)
+	return names
+}
+
+// Pruning happens after a commit, and each deletion has its reason.
+func TestPruneAfterACommit(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.stop()
+		b.cfg.Retention.MidEpoch = policy.Rule{KeepLast: new(2), When: policy.WhenAlways}
+		b.start()
+		p := b.process()
+		for step := range byte(5) {
+			c := content{fmt.Sprint(step), 1, step + 1}
+			b.must(p.save(numbered(c), c))
+			b.settle()
+			b.check(numbered(c))
+		}
+		want := []string{"checkpoint_epoch1_step4", "checkpoint_epoch1_step5"}
+		if got := b.names(); !slices.Equal(got, want) {
+			t.Errorf("left are %q, want %q", got, want)
+		}
+		if got := b.happened("prune"); len(got) != 3 {
+			t.Errorf("prunes: %q", got)
+		}
+		if n := b.Status().Pruned; n != 3 {
+			t.Errorf("%d are counted", n)
+		}
+	})
+}
+
+// P6: whatever the policy says, these stay.
+func TestPruneNever(t *testing.T) {
+	a, z := content{"a", 1, 1}, content{"z", 1, 2}
+	for _, c := range []struct {
+		name  string
+		use   func(b *bench) (end func())
+		stays bool // also after the end
+	}{
+		{name: "while it is open", use: func(b *bench) func() {
+			p := b.process()
+			h, err := p.openFile(numbered(a)+"/config.json", 0)
+			b.must(err)
+			return func() { b.must(p.close(h)) }
+		}},
+		{name: "while a view of it is known", use: func(b *bench) func() {
+			v := b.version("by-step/1")
+			v.Hold()
+			return v.Unhold
+		}},
+		{name: "while it is saved", use: func(b *bench) func() {
+			p := b.process()
+			h, err := p.create(numbered(a) + "/config.json")
+			b.must(err)
+			return func() {
+				_, err := h.Write(a.files()["config.json"])
+				b.must(err)
+				b.must(p.close(h))
+			}
+		}},
+		{name: "while latest/ resolves to it", stays: true, use: func(b *bench) func() {
+			b.must(b.process().removeAll(numbered(z)))
+			return func() {}
+		}},
+		{name: "pinned", stays: true, use: func(b *bench) func() {
+			b.mu.Lock()
+			b.pins[numbered(a)] = ""
+			b.mu.Unlock()
+			return func() {}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.seed(map[string]content{numbered(a): a, numbered(z): z})
+				end := c.use(b)
+				pruneAll(&b.Store.cfg)
+				b.pass(10 * housekeeping)
+				if !slices.Contains(b.names(), numbered(a)) {
+					t.Fatal("it was pruned")
+				}
+				b.check("in use")
+				end()
+				b.pass(10 * housekeeping)
+				if got := slices.Contains(b.names(), numbered(a)); got != c.stays {
+					t.Errorf("no longer in use, it is there: %v, want %v", got, c.stays)
+				}
+				b.check("no longer in use")
+			})
+		})
+	}
+}
+
+// A decision that was overtaken is not carried out.
+func TestDeleteOnlyWhatWasDecidedAbout(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		a := content{"a", 1, 1}
+		b.seed(map[string]content{last: {"old", 2, 0}, numbered(a): a})
+		was := b.version("by-step/1").ID
+		b.seed(map[string]content{numbered(a): {"b", 1, 1}})
+		if err := b.Delete(numbered(a), "20260101T000000.000-001", "test"); err == nil {
+			t.Error("a version that never was is deleted")
+		}
+		b.must(b.Delete(numbered(a), was, "test")) // by now in the history
+		b.shows("deleted from the history", map[string]string{"by-step/1": "b"})
+		if err := b.Delete(last, b.version("resume").ID, "test"); err == nil {
+			t.Error("what resume/ resolves to is deleted")
+		}
+		b.must(b.Delete(numbered(a), b.version("by-step/1").ID, "test"))
+		b.shows("deleted", map[string]string{"by-step/1": "", "resume": "old"})
+		b.check("deleted")
+	})
+}
+
+// dry_run deletes nothing and says what it would have.
+func TestPruneDryRun(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		a := content{"a", 1, 1}
+		b.seed(map[string]content{last: {"old", 2, 0}, numbered(a): a})
+		pruneAll(&b.Store.cfg)
+		b.Store.cfg.Retention.DryRun = true
+		b.pass(time.Hour)
+		if !slices.Contains(b.names(), numbered(a)) || len(b.happened("would-prune")) == 0 {
+			t.Errorf("left %q, events %q", b.names(), b.happened("would-prune"))
+		}
+	})
+}

@@ -116,6 +116,7 @@ func TestForbiddenImports(t *testing.T) {
 		seam     = "the store reaches the disk through package disk, so that tests can fail each step"
 		fuseFree = "only fs speaks FUSE; everything below works without a mount"
 	)
+	files := sources(t)
 	for _, rule := range []struct{ tree, imported, why string }{
 		{"policy", "os", pure}, {"policy", "syscall", pure}, {"policy", "net", pure}, {"policy", "io/fs", pure},
 		{"policy", "math/rand", pure}, {"policy", "golang.org/x/sys", pure}, {"policy", "log", pure},
@@ -127,7 +128,7 @@ func TestForbiddenImports(t *testing.T) {
 		{"policy", "github.com/hanwen/go-fuse", fuseFree},
 		{"layout", "github.com/hanwen/go-fuse", fuseFree},
 	} {
-		for _, f := range sources(t) {
+		for _, f := range files {
 			for _, imported := range f.imports {
 				if inTree(f.pkg, rule.tree) && inTree(imported, rule.imported) {
 					t.Errorf("%s imports %s: %s", f.name, imported, rule.why)
@@ -137,8 +138,8 @@ func TestForbiddenImports(t *testing.T) {
 	}
 }
 
-// The one import of a parser is where a format enters: no other file of the
-// package has to change with it.
+// What YAML looks like is known in one place of a package; all else works on
+// what came out.
 func TestOneFileParsesYAML(t *testing.T) {
 	parsers := map[string][]string{}
 	for _, f := range sources(t) {
@@ -252,9 +253,9 @@ func TestPromisesHaveTests(t *testing.T) {
 		}
 	}
 
-	tests := map[string]bool{}
+	files, tests := repoFiles(t), map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	for _, name := range repoFiles(t) {
+	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {
 			for _, m := range declared.FindAllStringSubmatch(readRepo(t, name), -1) {
 				tests[path.Dir(name)+"."+m[1]] = true
@@ -265,7 +266,7 @@ func TestPromisesHaveTests(t *testing.T) {
 		if !tests[m[1]+"."+m[2]] {
 			t.Errorf("there is no test %s in %s", m[2], m[1])
 		}
-		if m[3] != "" && !slices.Contains(repoFiles(t), "testdata/script/"+m[3]+".txtar") {
+		if m[3] != "" && !slices.Contains(files, "testdata/script/"+m[3]+".txtar") {
 			t.Errorf("there is no script %s", m[3])
 		}
 	}

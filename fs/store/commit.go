@@ -336,7 +336,7 @@ func (s *Store) handOver(v *Version) {
 	for _, r := range s.runs {
 		for _, other := range r.records {
 			if other.committed == v && other.natural {
-				v.rec = other
+				v.rec, v.origin = other, v.rec
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,8 @@ type faultyDisk struct {
 	calls  []string
 	synced *synced
 	fail   func(n int, op disk.Op) error
+
+	crashed chan struct{} // closed by crash
 }
 
 // errCrashed is what the disk says to a daemon that is no more.
@@ -49,6 +52,39 @@ func (d *faultyDisk) stopAfter(n int) {
 	})
 }
 
+// stopBefore lets through what comes before the first call of a step; stopped
+// reports whether there was one.
+func (d *faultyDisk) stopBefore(step disk.Op) (stopped func() bool) {
+	var hit atomic.Bool
+	d.choose(func(_ int, op disk.Op) error {
+		if op == step {
+			hit.Store(true)
+		}
+		if hit.Load() {
+			return errCrashed
+		}
+		return nil
+	})
+	return hit.Load
+}
+
+// holdAt makes every call of a step wait for the crash.
+func (d *faultyDisk) holdAt(step disk.Op) {
+	d.choose(func(_ int, op disk.Op) error {
+		if op == step {
+			<-d.crashed
+			return errCrashed
+		}
+		return nil
+	})
+}
+
+// crash lets no call through any more.
+func (d *faultyDisk) crash() {
+	d.stopAfter(0)
+	close(d.crashed)
+}
+
 // choose starts counting anew; f, which may be nil, is asked before each call.
 func (d *faultyDisk) choose(f func(n int, op disk.Op) error) {
 	d.mu.Lock()
@@ -68,13 +104,13 @@ func (d *faultyDisk) check(op disk.Op, what string) error {
 		return nil
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := len(d.calls)
+	n, fail := len(d.calls), d.fail
 	d.calls = append(d.calls, string(op)+" "+what)
-	if d.fail == nil {
+	d.mu.Unlock()
+	if fail == nil {
 		return nil
 	}
-	if err := d.fail(n, op); err != nil {
+	if err := fail(n, op); err != nil {
 		return fmt.Errorf("%s: %s: %w", op, what, err)
 	}
 	return nil

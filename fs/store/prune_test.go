@@ -9,7 +9,7 @@ import (
 	"ckptfs/policy"
 )
 
-// retention is a policy that would delete every mid-epoch checkpoint at once.
+// pruneAll is a policy that would delete every mid-epoch checkpoint at once.
 func pruneAll(c *policy.Config) {
 	c.Retention.MidEpoch = policy.Rule{KeepLast: new(int), When: policy.WhenAlways}
 }
@@ -75,6 +75,7 @@ func TestPruneNever(t *testing.T) {
 				_, err := h.Write(a.files()["config.json"])
 				b.must(err)
 				b.must(p.close(h))
+				p.exit(0)
 			}
 		}},
 		{name: "while latest/ resolves to it", stays: true, use: func(b *bench) func() {
@@ -82,9 +83,10 @@ func TestPruneNever(t *testing.T) {
 			return func() {}
 		}},
 		{name: "pinned", stays: true, use: func(b *bench) func() {
-			b.mu.Lock()
-			b.pins[numbered(a)] = ""
-			b.mu.Unlock()
+			rec := b.locate(numbered(a)).rec
+			rec.mu.Lock()
+			b.change(rec, func() { b.pins[numbered(a)] = "" })
+			rec.mu.Unlock()
 			return func() {}
 		}},
 	} {

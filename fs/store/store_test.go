@@ -73,7 +73,7 @@ func (b *bench) tryStart() error {
 		return err
 	}
 	s := newStore(root, Options{Config: b.cfg, Processes: b.procs, Notify: b.notes})
-	b.Store, b.disk = s, &faultyDisk{Disk: root, synced: b.synced}
+	b.Store, b.disk = s, &faultyDisk{Disk: root, synced: b.synced, crashed: make(chan struct{})}
 	s.disk, s.boot = b.disk, b.boot
 	if err := s.prepare(); err != nil {
 		return errors.Join(err, root.Close())
@@ -102,7 +102,7 @@ func (b *bench) stop() {
 // crash ends the daemon: from here on it changes nothing on the disk.
 func (b *bench) crash() {
 	b.t.Helper()
-	b.disk.stopAfter(0)
+	b.disk.crash()
 	b.stop()
 }
 

@@ -48,6 +48,11 @@ func (s *Store) retire(rec *record, why string) error {
 		}
 		return nil
 	}
+	if v != nil {
+		if done, err := s.joinHistory(rec, v); done || err != nil {
+			return err
+		}
+	}
 	id := s.newID()
 	if v != nil {
 		id = v.ID
@@ -61,6 +66,37 @@ func (s *Store) retire(rec *record, why string) error {
 		s.leftView(v)
 	}
 	return s.syncMove(rec.run.path, trashDir)
+}
+
+// joinHistory gives a version whose backup name is removed to the history of the
+// name that it was renamed aside from, as if it had been overwritten there. The
+// two records are locked in the order of their paths; where the backup's does
+// not come first, the version goes to the trash instead. Needs rec.mu.
+func (s *Store) joinHistory(rec *record, v *Version) (done bool, err error) {
+	s.mu.RLock()
+	origin := v.origin
+	s.mu.RUnlock()
+	if origin == nil || rec.path() >= origin.path() {
+		return false, nil
+	}
+	origin.mu.Lock()
+	defer origin.mu.Unlock()
+	if origin.dead || origin.committed == nil {
+		return false, nil
+	}
+	if err := s.moveVersion("delete:history", v, rec.path(), path.Join(historyDir, v.ID)); err != nil {
+		return false, err
+	}
+	s.change(rec, func() { rec.natural, rec.committed = false, nil })
+	s.change(origin, func() {
+		v.rec, v.origin = origin, nil
+		v.Name, v.Kind = origin.name, origin.match.Kind
+		origin.history = append([]*Version{v}, origin.history...)
+	})
+	s.leftView(v)
+	s.report("write down a version's name", s.rewriteNotes(origin))
+	s.spawn(func() { s.report("trim the history", s.trimHistory(origin.run.path, origin.name)) })
+	return true, s.syncMove(rec.run.path, historyDir)
 }
 
 // syncMove makes a rename between two directories durable. Only then may what

@@ -51,9 +51,12 @@ const manifestFormat = 1
 // Version is one committed content of a checkpoint name.
 type Version struct {
 	Manifest
-	rec   *record
-	views atomic.Int32 // view nodes that the kernel still holds
-	left  atomic.Int64 // unix ns when the last view stopped resolving to it; 0 while one does
+	rec *record
+	// origin is the name that the version was renamed aside from, once that has a
+	// successor; guarded by Store.mu.
+	origin *record
+	views  atomic.Int32 // view nodes that the kernel still holds
+	left   atomic.Int64 // unix ns when the last view stopped resolving to it; 0 while one does
 
 	mu   sync.RWMutex
 	path string // where its tree lies now; "" once it is gone

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -90,7 +91,7 @@ func (j *journal) valid(file string) error {
 		return fmt.Errorf("step %q is not known", j.Op)
 	case file != j.ID+".json" || !plainName(j.ID) || !plainName(j.Name):
 		return errors.New("names are not plain")
-	case j.Run != "" && (path.Clean(j.Run) != j.Run || strings.HasPrefix(j.Run, "..") || strings.HasPrefix(j.Run, "/") || private(j.Run)):
+	case !plainRun(j.Run):
 		return fmt.Errorf("run %q is not a path below the directory", j.Run)
 	case j.Aside != "" && !within(j.Aside, historyDir) && !within(j.Aside, trashDir):
 		return fmt.Errorf("%q is neither in the history nor in the trash", j.Aside)
@@ -102,3 +103,7 @@ func (j *journal) valid(file string) error {
 func plainName(n string) bool {
 	return n != "" && n != "." && n != ".." && !strings.ContainsAny(n, "/\x00")
 }
+
+// plainRun reports whether a string is the path of a run: "" or below the
+// directory, and not private.
+func plainRun(p string) bool { return p == "" || fs.ValidPath(p) && p != "." && !private(p) }

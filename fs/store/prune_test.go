@@ -25,9 +25,9 @@ func (b *bench) names() []string {
 // Pruning happens after a commit, and each deletion has its reason.
 func TestPruneAfterACommit(t *testing.T) {
 	inBubble(t, func(b *bench) {
-		b.stop()
-		b.cfg.Retention.MidEpoch = policy.Rule{KeepLast: new(2), When: policy.WhenAlways}
-		b.start()
+		b.configure(func(c *policy.Config) {
+			c.Retention.MidEpoch = policy.Rule{KeepLast: new(2), When: policy.WhenAlways}
+		})
 		p := b.process()
 		for step := range byte(5) {
 			c := content{fmt.Sprint(step), 1, step + 1}
@@ -93,8 +93,8 @@ func TestPruneNever(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(b *bench) {
 				b.seed(map[string]content{numbered(a): a, numbered(z): z})
+				b.configure(pruneAll)
 				end := c.use(b)
-				pruneAll(&b.Store.cfg)
 				b.pass(10 * housekeeping)
 				if !slices.Contains(b.names(), numbered(a)) {
 					t.Fatal("it was pruned")
@@ -137,8 +137,10 @@ func TestPruneDryRun(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		a := content{"a", 1, 1}
 		b.seed(map[string]content{last: {"old", 2, 0}, numbered(a): a})
-		pruneAll(&b.Store.cfg)
-		b.Store.cfg.Retention.DryRun = true
+		b.configure(func(c *policy.Config) {
+			pruneAll(c)
+			c.Retention.DryRun = true
+		})
 		b.pass(time.Hour)
 		if !slices.Contains(b.names(), numbered(a)) || len(b.happened("would-prune")) == 0 {
 			t.Errorf("left %q, events %q", b.names(), b.happened("would-prune"))

@@ -44,6 +44,11 @@ func (s *Store) recoverAll() error {
 	if err := s.recoverSaves(); err != nil {
 		return err
 	}
+	for _, rec := range s.allRecords() {
+		if err := s.trimHistory(rec.run.path, rec.name); err != nil {
+			return err
+		}
+	}
 	s.dropManifests()
 	return s.emptyTrash(false)
 }
@@ -268,7 +273,7 @@ func (s *Store) readNote(id string) (*saveNote, error) {
 	if err := json.Unmarshal(b, n); err != nil {
 		return nil, fmt.Errorf("read save %s: %w", id, err)
 	}
-	if n.ID != id || !plainName(n.Name) || n.Run != "" && (path.Clean(n.Run) != n.Run || strings.HasPrefix(n.Run, "..") || strings.HasPrefix(n.Run, "/")) {
+	if n.ID != id || !plainName(n.Name) || !plainRun(n.Run) {
 		return nil, fmt.Errorf("save %s: its note is not valid", id)
 	}
 	return n, nil

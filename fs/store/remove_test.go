@@ -81,9 +81,7 @@ func TestTrashTTL(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(b *bench) {
 				if c.change != nil {
-					b.stop()
-					c.change(&b.cfg)
-					b.start()
+					b.configure(c.change)
 				}
 				b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"old", 2, 0}})
 				p := b.process()
@@ -140,9 +138,7 @@ func TestViewHoldsATrashedVersion(t *testing.T) {
 func TestHistory(t *testing.T) {
 	for _, keep := range []int{0, 1, 2} {
 		inBubble(t, func(b *bench) {
-			b.stop()
-			b.cfg.Retention.History.KeepLast = &keep
-			b.start()
+			b.configure(func(c *policy.Config) { c.Retention.History.KeepLast = &keep })
 			for i, token := range []string{"one", "two", "three", "four"} {
 				b.seed(map[string]content{last: {token, byte(i + 1), 0}})
 			}

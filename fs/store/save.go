@@ -226,11 +226,11 @@ func (s *Store) lockOf(sv *save) *record {
 // Called without locks; a rename or a removal of the whole name needs it.
 func (s *Store) awaitSealed(rec *record) {
 	for {
-		var busy *save
+		var busy chan struct{}
 		rec.mu.RLock()
 		for _, sv := range rec.saves {
 			if sv.sealed {
-				busy = sv
+				busy = sv.through
 				break
 			}
 		}
@@ -238,7 +238,7 @@ func (s *Store) awaitSealed(rec *record) {
 		if busy == nil {
 			return
 		}
-		<-busy.through
+		<-busy
 	}
 }
 

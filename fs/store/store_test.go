@@ -106,6 +106,14 @@ func (b *bench) crash() {
 	b.stop()
 }
 
+// configure mounts anew with another configuration.
+func (b *bench) configure(change func(*policy.Config)) {
+	b.t.Helper()
+	b.stop()
+	change(&b.cfg)
+	b.start()
+}
+
 // restart is a crash and a new mount.
 func (b *bench) restart() {
 	b.t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"sync"
@@ -103,7 +104,23 @@ func (s *Store) readManifest(id string) (*Manifest, error) {
 	if m.Format != manifestFormat || m.ID != id {
 		return nil, fmt.Errorf("read %s: format %d of version %q is not known", manifestPath(id), m.Format, m.ID)
 	}
+	if err := m.valid(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", manifestPath(id), err)
+	}
 	return m, nil
+}
+
+// valid refuses names and paths that would lead out of the directory.
+func (m *Manifest) valid() error {
+	if !plainName(m.ID) || !plainName(m.Name) || !plainRun(m.Run) {
+		return fmt.Errorf("checkpoint %q of run %q is not a path below the directory", m.Name, m.Run)
+	}
+	for _, f := range m.Files {
+		if !fs.ValidPath(f.Path) {
+			return fmt.Errorf("file %q is not a path below the checkpoint", f.Path)
+		}
+	}
+	return nil
 }
 
 // writeFile replaces a small private file: a new one, synced, renamed over the

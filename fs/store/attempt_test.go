@@ -116,3 +116,42 @@ func TestPartialRewriteWaitsForExits(t *testing.T) {
 		b.shows("committed", map[string]string{"resume": "old"})
 	})
 }
+
+// A trainer that is restarted after it was killed in the middle begins anew,
+// whatever file it writes first.
+func TestAttemptAfterADeath(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		one, two := content{"one", 2, 0}.files(), content{"two", 3, 0}.files()
+		p := b.process()
+		b.must(p.write(last+"/config.json", one["config.json"]))
+		b.must(p.write(last+"/training_state.pth", one["training_state.pth"]))
+		p.die()
+		p = b.process()
+		b.must(p.write(last+"/pytorch_model.bin", two["pytorch_model.bin"]))
+		b.settle()
+		b.shows("two halves", map[string]string{"resume": "old"})
+		b.check("two halves")
+		p.exit(0)
+		b.pass(time.Hour)
+		b.shows("the second exits with 0", map[string]string{"resume": "old"})
+		b.check("the second exits with 0")
+	})
+}
+
+// A trainer that syncs the directory after each file has not said that the
+// checkpoint is complete: only that this file is.
+func TestSyncInTheMiddle(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		files := content{"new", 2, 0}.files()
+		p := b.process()
+		for _, name := range checkpointFiles {
+			b.shows("before "+name, map[string]string{"resume": "old"})
+			b.must(p.write(path.Join(last, name), files[name]))
+			b.must(b.SyncDir(last))
+			b.check("after " + name)
+		}
+		b.shows("synced", map[string]string{"resume": "new"})
+	})
+}

@@ -282,7 +282,7 @@ func (s *Store) redraft(at place, tgid uint32, empty bool) error {
 	rec.mu.Lock()
 	s.prepared(d, &st, err)
 	if err == nil {
-		s.touch(sv, tgid)
+		s.touch(sv, 0) // it becomes a writer when it comes back and opens the draft
 		s.expire(d)
 	}
 	return err

@@ -100,3 +100,34 @@ func FuzzSaveNote(f *testing.F) {
 		}
 	})
 }
+func FuzzManifest(f *testing.F) {
+	for _, m := range []Manifest{
+		{Format: manifestFormat, ID: "id", Name: last, Files: []ManifestFile{{Path: "config.json", Size: 3}}},
+		{Format: manifestFormat, ID: "id", Run: "..", Name: last},
+		{Format: manifestFormat, ID: "id", Name: "../../x"},
+		{Format: manifestFormat, ID: "id", Name: last, Files: []ManifestFile{{Path: "../../../etc/passwd"}}},
+		{Format: 2, ID: "id"},
+	} {
+		b, err := json.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := openReadOnly(t, manifestPath("id"), data)
+		m, err := s.readManifest("id")
+		if err != nil {
+			return
+		}
+		paths := []string{m.Run, m.Name}
+		for _, file := range m.Files {
+			paths = append(paths, file.Path)
+		}
+		for _, p := range paths {
+			if leaves(p) {
+				t.Errorf("the manifest leads to %q", p)
+			}
+		}
+	})
+}

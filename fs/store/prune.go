@@ -28,7 +28,8 @@ const pruneAgain = 2 * time.Second
 // prune applies the configured policy to a run in the background; it never
 // takes what a view resolves to, and every deletion is an event with its reason.
 func (s *Store) prune(r *run) {
-	rv := s.viewsOf(r)
+	rv := s.candidates(r) // afresh: what is open changes without a commit
+	rv.views = policy.Resolve(rv.candidates, s.cfg)
 	decisions := policy.Retain(rv.candidates, rv.views, s.cfg.Retention, s.clock.Now())
 	for _, d := range decisions {
 		if d.Action != policy.ActionDelete || d.State != policy.Committed { // a commit trims the history

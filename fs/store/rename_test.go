@@ -205,3 +205,16 @@ func TestMovingARun(t *testing.T) {
 		}
 	})
 }
+
+// An epoch that the guide's trainer has overwritten stays reachable, as one that
+// was overwritten in place does.
+func TestRenamedAsideIsKeptInHistory(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		b.must(patterns[3].save(b.process(), content{"new", 2, 0}))
+		b.settle()
+		b.shows("settled", map[string]string{"by-epoch/1": "old", "by-epoch/2": "new"})
+		b.restart()
+		b.shows("restarted", map[string]string{"by-epoch/1": "old", "by-epoch/2": "new"})
+	})
+}

@@ -14,7 +14,7 @@ import (
 
 // comeback is how long a thread has to come back after it was sent. A draft that
 // nobody came back for is removed.
-const comeback = 5 * time.Second
+const comeback = time.Second
 
 // arrival is a thread on its way back to a name.
 type arrival struct {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 
 	"ckptfs/fs/store/disk"
 	"ckptfs/fs/store/proc"
@@ -26,7 +27,7 @@ import (
 // passes only while everybody waits for it.
 type bench struct {
 	*Store
-	t        testing.TB
+	t        rapid.TB
 	dir      string
 	cfg      policy.Config
 	boot     string // of the machine
@@ -48,7 +49,7 @@ func inBubble(t *testing.T, f func(b *bench)) {
 	})
 }
 
-func newBench(t testing.TB, dir string) *bench {
+func newBench(t rapid.TB, dir string) *bench {
 	// The clock of a bubble starts in the year 2000, that of the files does not.
 	if st, err := os.Stat(dir); err == nil {
 		time.Sleep(time.Until(st.ModTime()))

@@ -208,7 +208,7 @@ type indexDir struct {
 }
 
 func (m *mount) indexNode(ctx context.Context, parent *fusefs.Inode, name string, index store.Index, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	m.fillVirtual(&out.Attr, unix.S_IFDIR|0o555)
+	m.fillVirtual(&out.Attr, unix.S_IFDIR|0o755) // writable by mode, as views are, so that a copy is
 	if known := parent.GetChild(name); known != nil {
 		if _, ok := known.Operations().(*indexDir); ok {
 			return known, 0
@@ -243,7 +243,7 @@ func (d *indexDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 }
 
 func (d *indexDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	d.m.fillVirtual(&out.Attr, unix.S_IFDIR|0o555)
+	d.m.fillVirtual(&out.Attr, unix.S_IFDIR|0o755)
 	return 0
 }
 

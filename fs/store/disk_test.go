@@ -68,15 +68,21 @@ func (d *faultyDisk) stopBefore(step disk.Op) (stopped func() bool) {
 	return hit.Load
 }
 
-// holdAt makes every call of a step wait for the crash.
-func (d *faultyDisk) holdAt(step disk.Op) {
+// holdAt makes every call of a step wait until it is released, or the crash.
+func (d *faultyDisk) holdAt(step disk.Op) (release func()) {
+	released := make(chan struct{})
 	d.choose(func(_ int, op disk.Op) error {
-		if op == step {
-			<-d.crashed
+		if op != step {
+			return nil
+		}
+		select {
+		case <-released:
+			return nil
+		case <-d.crashed:
 			return errCrashed
 		}
-		return nil
 	})
+	return func() { close(released) }
 }
 
 // crash lets no call through any more.

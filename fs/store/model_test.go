@@ -15,8 +15,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A life takes a while: some tens of them are enough for each run of the tests.
-func init() { flag.Set("rapid.checks", "30") }
+// A life takes a while: twenty of them are enough for each run of the tests.
+func init() { flag.Set("rapid.checks", "20") }
 
 // Random lives of a run: trainers that save file by file in all patterns, stop,
 // die and are replaced, the daemon that crashes, time that passes. After every

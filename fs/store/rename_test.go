@@ -30,10 +30,12 @@ func TestRenameAsideStepByStep(t *testing.T) {
 		if token, err := p.load(backup); token != "old" {
 			t.Errorf("the backup has %q, %v", token, err)
 		}
+		commit := b.disk.holdAt("commit:sync")
 		b.must(p.rename(tmp, last))
 		is("renamed in", "old", "new")
 		b.must(p.unlink(backup + "/config.json"))
 		is("removing the backup", "old", "new")
+		commit()
 		b.must(p.removeAll(backup)) // by now the new one has to be safe
 		is("removed", "new", "new")
 		b.settle()

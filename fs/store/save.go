@@ -119,6 +119,7 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		return nil, errors.Join(err, s.removeAll("save:undo", sv.dir()))
 	}
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
+	s.makeRoom(rec)
 	s.hurryOthers(rec)
 	s.log.Debug("save opened", "checkpoint", rec.path(), "save", sv.id)
 	return sv, nil

@@ -171,10 +171,10 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 	return nil
 }
 
-// emptyTrash removes what is older than trash_ttl, or everything when all is
-// set. What a view still shows stays, and so does the newest valid version of a
-// run that has no other (retention.protect_last).
-func (s *Store) emptyTrash(all bool) error {
+// emptyTrash removes what is older than trash_ttl, or of any age when space is
+// needed. What a view still shows stays, and so does the newest valid version of
+// a run that has no other (retention.protect_last).
+func (s *Store) emptyTrash(needed bool) error {
 	now := s.clock.Now()
 	s.mu.Lock()
 	list := slices.Clone(s.trash)
@@ -191,12 +191,33 @@ func (s *Store) emptyTrash(all bool) error {
 				age = min(age, now.Sub(time.Unix(0, left)))
 			}
 		}
-		if !all && (age < s.cfg.Retention.TrashTTL || s.cfg.Retention.ProtectLast && s.lastValid(t)) {
+		if !needed && age < s.cfg.Retention.TrashTTL || s.cfg.Retention.ProtectLast && s.lastValid(t) {
 			continue
 		}
 		errs = append(errs, s.shred(t))
 	}
 	return errors.Join(errs...)
+}
+
+// makeRoom empties the trash when a save begins that may not fit: the last
+// version of the name, or the largest of its run, says how large it may become.
+// Needs rec.mu; the work is done in the background, while the save is written.
+func (s *Store) makeRoom(rec *record) {
+	s.mu.RLock()
+	size := int64(floor)
+	for _, other := range rec.run.records {
+		if v := other.committed; v != nil && (rec.committed == nil || v == rec.committed) {
+			size = max(size, v.Size+floor)
+		}
+	}
+	trashed := len(s.trash)
+	s.mu.RUnlock()
+	st, err := s.disk.Statfs()
+	if err != nil || trashed == 0 || st.Bavail*uint64(max(st.Bsize, 1)) >= uint64(size) {
+		return
+	}
+	s.log.Info("space is short: the trash is emptied before its time", "checkpoint", rec.path())
+	s.spawn(func() { s.report("make room for a save", s.emptyTrash(true)) })
 }
 
 // lastValid reports whether t is the newest valid version that its run has left.

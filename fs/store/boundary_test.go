@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/policy"
+)
+
+// Who says that a save is complete has it committed without settling, and hears
+// what is missing when it is not.
+func TestBoundaries(t *testing.T) {
+	type boundary struct {
+		name string
+		say  func(b *bench) error
+	}
+	for _, c := range []boundary{
+		{"fsync of the checkpoint", func(b *bench) error { return b.SyncDir(last) }},
+		{"fsync of the run", func(b *bench) error { return b.SyncDir("") }},
+		{"commit", func(b *bench) error { return b.Commit(last, false) }},
+		{"an unmount", func(b *bench) error { b.Settle(context.Background(), nil); return nil }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.seed(map[string]content{last: {"old", 1, 0}})
+				p := b.process()
+				b.must(p.save(last, content{"new", 2, 0}))
+				start := time.Now()
+				b.must(c.say(b))
+				if took := time.Since(start); took >= b.cfg.Save.Settle {
+					t.Errorf("it took %v", took)
+				}
+				b.shows("said", map[string]string{"resume": "new"})
+				b.crash()
+				b.start()
+				b.shows("after a crash", map[string]string{"resume": "new"})
+			})
+		})
+	}
+}
+
+func TestBoundaryOfHalfASave(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		p := b.process()
+		b.must(p.mkdir(last))
+		b.must(p.write(last+"/config.json", []byte("{}")))
+		if err := b.Commit(last, false); err == nil || !strings.Contains(err.Error(), "training_state.pth") {
+			t.Errorf("commit says %v, and not what is missing", err)
+		}
+		b.must(b.SyncDir(last)) // fsync makes durable what there is, and is no error
+		left := b.Settle(context.Background(), nil)
+		if lacks := left[last]; len(left) != 1 || !strings.Contains(joinWords(lacks), "training_state.pth") {
+			t.Errorf("an unmount leaves %q", left)
+		}
+		b.shows("half a save", map[string]string{"resume": ""})
+		for _, name := range []string{"best_model", last + "/config.json"} {
+			if err := b.Commit(name, true); err == nil {
+				t.Errorf("commit of %s says nothing", name)
+			}
+		}
+		b.check("half a save")
+	})
+}
+
+// While somebody writes, no word makes a save complete.
+func TestBoundaryWithAnOpenWriter(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		p, q := b.process(), b.process()
+		b.must(p.save(last, content{"new", 2, 0}))
+		h, err := q.create(last + "/log.txt")
+		b.must(err)
+		if err := b.Commit(last, true); err == nil || !strings.Contains(err.Error(), "log.txt (being written)") {
+			t.Errorf("commit says %v", err)
+		}
+		b.must(b.SyncDir(last))
+		b.shows("being written", map[string]string{"resume": "old"})
+		b.must(q.close(h))
+		b.settle()
+		b.shows("closed", map[string]string{"resume": "new"})
+	})
+}
+
+// A handle that outlives the close of its file (a mapping, a child) holds a
+// commit up for a moment only: then it takes a copy, which nobody can change.
+func TestLingeringHandle(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		p := b.process()
+		files := content{"new", 2, 0}.files()
+		var h *handle
+		for _, name := range checkpointFiles {
+			var err error
+			h, err = p.create(path.Join(last, name))
+			b.must(err)
+			_, err = h.Write(files[name])
+			b.must(err)
+			if name != "training_state.pth" {
+				b.must(p.close(h))
+			}
+		}
+		child := p.fork()
+		b.must(p.close(h))
+		b.pass(5 * time.Second)
+		b.shows("the child may still write", map[string]string{"resume": "old"})
+		b.pass(time.Minute)
+		b.shows("the child has had its time", map[string]string{"resume": "new"})
+		_, err := h.WriteAt(make([]byte, 100), 0)
+		b.must(err)
+		b.check("written behind the commit's back")
+		child.exit(0)
+		b.settle()
+		b.check("the child is gone")
+		b.shows("the child is gone", map[string]string{"resume": "new"})
+	})
+}
+
+// durability: close makes the close that completes a save wait for its commit.
+func TestDurabilityClose(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.configure(func(c *policy.Config) { c.Save.Durability = "close" })
+		p := b.process()
+		b.must(p.save(last, content{"one", 1, 0}))
+		b.shows("closed", map[string]string{"resume": "one"})
+		b.must(p.save(last, content{"two", 2, 0}))
+		b.shows("closed", map[string]string{"resume": "two"})
+		b.disk.choose(func(_ int, op disk.Op) error {
+			if op == "commit:sync" {
+				return unix.EIO
+			}
+			return nil
+		})
+		if err := p.save(last, content{"three", 3, 0}); err == nil {
+			t.Error("a close whose commit failed says nothing")
+		}
+		b.disk.choose(nil)
+		b.shows("failed", map[string]string{"resume": "two"})
+		b.must(p.save(last, content{"four", 4, 0}))
+		b.shows("closed", map[string]string{"resume": "four"})
+		b.check("closed")
+	})
+}

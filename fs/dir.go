@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"sync/atomic"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -15,7 +16,8 @@ import (
 // name lives: what a save or a commit changes is what the store answers.
 type dir struct {
 	fusefs.Inode
-	m *mount
+	m    *mount
+	last atomic.Pointer[store.Attr] // what it was when it had a name
 }
 
 func (d *dir) path() (string, syscall.Errno) {
@@ -49,21 +51,30 @@ func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fus
 // already by its identity.
 func (d *dir) child(ctx context.Context, a *store.Attr) *fusefs.Inode {
 	if a.IsDir() {
-		return d.NewInode(ctx, &dir{m: d.m}, stable(a))
+		n := &dir{m: d.m}
+		n.last.Store(a)
+		return d.NewInode(ctx, n, stable(a))
 	}
 	return d.NewInode(ctx, &file{m: d.m}, stable(a))
 }
 
-// Getattr describes the directory.
+// Getattr describes the directory; one that was removed while somebody has it
+// open is described as it was.
 func (d *dir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	p, errno := d.path()
-	if errno != 0 {
+	if last := d.last.Load(); errno != 0 && last != nil {
+		gone := *last
+		gone.Nlink, gone.Volatile = 0, true
+		fillAttr(out, &gone)
+		return 0
+	} else if errno != 0 {
 		return errno
 	}
 	a, err := d.m.store.Attr(p, store.Ident{})
 	if err != nil {
 		return d.m.errno("stat "+p, err)
 	}
+	d.last.Store(&a)
 	fillAttr(out, &a)
 	return 0
 }

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"ckptfs/fs/store/proc"
 )
 
 // schedule sets when a save is judged next; it replaces an earlier setting.
@@ -54,7 +56,7 @@ func (s *Store) expireSaves() {
 	for _, rec := range s.allRecords() {
 		rec.mu.Lock()
 		sv := rec.current()
-		if sv != nil && !s.hasWriters(rec) && s.clock.Now().Sub(sv.changed) > s.cfg.Save.IncompleteTTL {
+		if sv != nil && !s.hasWriters(rec) && !sv.attended() && s.clock.Now().Sub(sv.changed) > s.cfg.Save.IncompleteTTL {
 			s.event("discard", rec.path(), "the save never became complete: "+joinWords(sv.lacks()))
 			s.drop(sv, "older than incomplete_ttl")
 			if _, live := rec.live(); !live {
@@ -64,6 +66,18 @@ func (s *Store) expireSaves() {
 		}
 		rec.mu.Unlock()
 	}
+}
+
+// attended reports whether a process that changed the save still runs: it may be
+// a trainer that writes one file at its start and the rest a day later. Needs
+// rec.mu.
+func (sv *save) attended() bool {
+	for _, w := range sv.writers {
+		if w.End().Fate == proc.Alive {
+			return true
+		}
+	}
+	return false
 }
 
 // Settle commits every save that is complete, without waiting for it to be

@@ -26,7 +26,7 @@ func init() { flag.Set("rapid.checks", "20") }
 func TestAnyLife(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		exchange := rapid.Bool().Draw(rt, "exchange")
-		steps := rapid.SliceOfN(rapid.Custom(drawStep), 1, 40).Draw(rt, "steps")
+		steps := rapid.SliceOfN(rapid.Custom(drawStep), 1, 60).Draw(rt, "steps")
 		var err error
 		synctest.Test(t, func(t *testing.T) { err = live(rt, t.TempDir(), exchange, steps) })
 		if err != nil {
@@ -38,23 +38,27 @@ func TestAnyLife(t *testing.T) {
 // step is one thing that happens, with all that may have to be decided for it.
 type step struct {
 	what                     string
-	name, file               string
+	name, other, file        string
 	temporary, aside, remove bool // how a save gets into place
-	percent                  int  // of a file that is written before its writer is killed
+	percent                  int  // of a file that is written before its writer is killed; or which call fails
 	tear                     int
 	time                     time.Duration
 }
 
 var (
-	happenings = []string{"write", "finish", "delete", "unlink", "die", "exit", "crash", "power cut", "wait"}
-	names      = []string{last, "recovery_checkpoint", "checkpoint_epoch1_step1"}
-	tears      = []tear{cutInHalf, emptied, zeroed}
+	happenings = []string{
+		"write", "finish", "delete", "unlink", "rename", "log", "sync", "edit",
+		"die", "exit", "crash", "power cut", "fault", "wait",
+	}
+	names = []string{last, "recovery_checkpoint", "checkpoint_epoch1_step1"}
+	tears = []tear{cutInHalf, emptied, zeroed}
 )
 
 func drawStep(rt *rapid.T) step {
 	return step{
 		what:      rapid.SampledFrom(happenings).Draw(rt, "what"),
 		name:      rapid.SampledFrom(names).Draw(rt, "name"),
+		other:     rapid.SampledFrom(names).Draw(rt, "other"),
 		file:      rapid.SampledFrom(checkpointFiles).Draw(rt, "file"),
 		temporary: rapid.Bool().Draw(rt, "temporary"),
 		aside:     rapid.Bool().Draw(rt, "aside"),
@@ -92,6 +96,11 @@ func live(t rapid.TB, dir string, exchange bool, steps []step) error {
 	l.trainer = l.process()
 	for i, st := range steps {
 		err := l.take(st)
+		if errors.Is(err, errFault) { // the trainer was told, and gives up
+			l.trainer.exit(1)
+			l.replaceTrainer()
+			err = nil
+		}
 		synctest.Wait()
 		if err = errors.Join(err, l.promises()); err != nil {
 			return fmt.Errorf("step %d, %s: %w", i+1, st.what, err)
@@ -116,8 +125,25 @@ func (l *life) take(st step) error {
 		if err := l.trainer.unlink(path.Join(st.name, st.file)); !isGone(err) {
 			return err
 		}
+	case "rename":
+		if l.trainer.exists(st.name) && !l.trainer.exists(st.other) {
+			delete(l.high, st.name)
+			delete(l.high, st.other)
+			l.open = nil
+			return l.trainer.rename(st.name, st.other)
+		}
+	case "log":
+		if l.trainer.exists(st.name) {
+			return l.trainer.write(st.name+"/log.txt", []byte("line\n"))
+		}
+	case "sync":
+		return l.SyncDir("")
+	case "edit":
+		return l.edit(st)
 	case "die":
 		return l.die(st)
+	case "fault":
+		l.disk.failAt(st.percent, errFault)
 	case "exit":
 		if l.open == nil { // who exits with 0 has finished his save
 			l.trainer.exit(0)
@@ -131,7 +157,9 @@ func (l *life) take(st step) error {
 		l.boot += "+1"
 		return errors.Join(l.tearUnsynced(tears[st.tear]), l.mountAgain())
 	case "wait":
-		l.pass(st.time)
+		if l.open == nil || st.time < l.cfg.Save.IncompleteTTL {
+			l.pass(st.time)
+		}
 	}
 	return nil
 }
@@ -191,6 +219,24 @@ func (l *life) finish(st step) error {
 	}
 	return l.trainer.removeAll(backup)
 }
+
+// edit is a tool that changes one file and is done.
+func (l *life) edit(st step) error {
+	tool := l.process()
+	defer tool.exit(0)
+	data, err := tool.read(st.name + "/config.json")
+	if isGone(err) {
+		return nil
+	}
+	token, err := readToken("config.json", data)
+	if err != nil {
+		return err
+	}
+	return tool.write(st.name+"/config.json", fmt.Appendf(nil, `{"token": %q, "edited": true}`, token))
+}
+
+// errFault is what a broken disk says.
+var errFault = fmt.Errorf("fault: %w", unix.EIO)
 
 // die kills the trainer, in the middle of a file when it is in a save.
 func (l *life) die(st step) error {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ckptfs/policy"
 )
 
@@ -126,6 +128,28 @@ func TestDeleteOnlyWhatWasDecidedAbout(t *testing.T) {
 		if err := b.Delete(last, b.version("resume").ID, "test"); err == nil {
 			t.Error("what resume/ resolves to is deleted")
 		}
+		// It was not in use when it was decided about, and is now.
+		v := b.version("by-step/1")
+		v.Hold()
+		if err := b.Delete(numbered(a), v.ID, "test"); err == nil {
+			t.Error("what a view shows somebody is deleted")
+		}
+		v.Unhold()
+		p := b.process()
+		h, err := p.openFile(numbered(a)+"/config.json", unix.O_RDONLY)
+		b.must(err)
+		if err := b.Delete(numbered(a), v.ID, "test"); err == nil {
+			t.Error("what somebody has open is deleted")
+		}
+		b.must(p.close(h))
+		g, err := p.create(numbered(a) + "/log.txt")
+		b.must(err)
+		if err := b.Delete(numbered(a), v.ID, "test"); err == nil {
+			t.Error("what is being saved is deleted")
+		}
+		b.must(p.unlink(numbered(a) + "/log.txt"))
+		b.must(p.close(g))
+		b.settle()
 		b.must(b.Delete(numbered(a), b.version("by-step/1").ID, "test"))
 		b.shows("deleted", map[string]string{"by-step/1": "", "resume": "old"})
 		b.check("deleted")

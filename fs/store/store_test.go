@@ -273,8 +273,15 @@ func checkPlain(dir string) error {
 		case d.Name() == Private || strings.HasPrefix(d.Name(), ".tmp_"):
 			return filepath.SkipDir
 		case strings.Contains(d.Name(), "checkpoint") || d.Name() == "best_model":
-			_, err := loadWhole(func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(p, name)) })
+			root, err := os.OpenRoot(p) // once: a commit may replace it meanwhile
+			if errors.Is(err, os.ErrNotExist) {
+				return filepath.SkipDir // between the two renames of a swap
+			}
 			if err != nil {
+				return err
+			}
+			defer root.Close()
+			if _, err := loadWhole(root.ReadFile); err != nil {
 				errs = append(errs, fmt.Errorf("in the backing directory: %s: %w", d.Name(), err))
 			}
 			return filepath.SkipDir

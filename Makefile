@@ -14,6 +14,10 @@ ROUNDS ?= 200
 # Debian's Python: python3-torch belongs to it, whatever python3 comes first in PATH.
 PYTHON ?= /usr/bin/python3
 
+# Runs tests, and prints what they have counted on the last line.
+counted = @figures=$$(mktemp); export FIGURES=$$figures; $(1); status=$$?; \
+	LC_ALL=C sort $$figures | paste -s -d ';' | sed 's/;/; /g'; rm -f $$figures; exit $$status
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -38,7 +42,7 @@ test: fuse ## Check the format, vet, and run all tests, mounted ones included
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .) && test -z "$$unformatted" || \
 		{ echo "not formatted, run gofmt -w on: $$unformatted"; exit 1; }
 	go vet ./...
-	go test $(FLAGS) ./...
+	$(call counted,go test $(FLAGS) ./...)
 
 .PHONY: e2e
 e2e: fuse torch build ## Train with PyTorch over a mount, with kills in the middle of saves
@@ -46,7 +50,7 @@ e2e: fuse torch build ## Train with PyTorch over a mount, with kills in the midd
 
 .PHONY: killtest
 killtest: fuse ## Kill ckptfs and its writers at random moments, ROUNDS times
-	ROUNDS=$(ROUNDS) go test -count=1 -timeout 0 -run Kill $(FLAGS) ./fs
+	$(call counted,ROUNDS=$(ROUNDS) go test -count=1 -timeout 0 -run Kill $(FLAGS) ./fs)
 
 .PHONY: bench
 bench: fuse build ## Measure saves and loads through a mount against the disk itself

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ckptfs/testdata/figures"
 )
 
 // rounds is how often each pattern is killed; ROUNDS asks for more.
@@ -145,7 +147,7 @@ func TestKillWriter(t *testing.T) {
 			checkPlain(t, m.back)
 		})
 	}
-	t.Logf("%d writers killed, %d loads of resume/ meanwhile, 0 torn", killed, loads)
+	figures.Report(t, "writers killed", "%d, %d loads of resume/ meanwhile, 0 torn", killed, loads)
 }
 
 // P2: ckptfs killed at any moment loses nothing that was committed.
@@ -180,7 +182,7 @@ func TestKillDaemon(t *testing.T) {
 			checkPlain(t, m.back)
 		})
 	}
-	t.Logf("ckptfs killed %d times, 0 torn, 0 lost", killed)
+	figures.Report(t, "ckptfs killed", "%d times, 0 torn, 0 lost", killed)
 }
 
 // checkPlain is P4: under natural names there is nothing but whole checkpoints.

@@ -56,7 +56,7 @@ type offline struct {
 	dir string
 }
 
-func openDirectory(dir, config string, open func(*disk.Root, store.Options) (*store.Store, error)) (source, error) {
+func openDirectory(dir, config string, open func(disk.Disk, store.Options) (*store.Store, error)) (source, error) {
 	cfg, err := loadConfig(dir, config)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,6 +32,9 @@ type faultyDisk struct {
 
 // errCrashed is what the disk says to a daemon that is no more.
 var errCrashed = fmt.Errorf("the daemon has crashed: %w", unix.EIO)
+
+// errShort makes a write store half of what it is given.
+var errShort = fmt.Errorf("half of it was written: %w", unix.ENOSPC)
 
 // failAt makes the n-th call from now on fail once.
 func (d *faultyDisk) failAt(n int, err error) {
@@ -172,6 +176,32 @@ func (d *faultyDisk) Chtimes(op disk.Op, p string, atime, mtime unix.Timespec) e
 	return d.try(op, "chtimes "+p, func() error { return d.Disk.Chtimes(op, p, atime, mtime) })
 }
 
+func (d *faultyDisk) Write(op disk.Op, f *os.File, data []byte, off int64) error {
+	err := d.check(op, "write "+f.Name())
+	if errors.Is(err, errShort) {
+		err = errors.Join(err, d.Disk.Write(op, f, data[:len(data)/2], off))
+	}
+	if err != nil {
+		return err
+	}
+	return d.Disk.Write(op, f, data, off)
+}
+
+func (d *faultyDisk) Truncate(op disk.Op, f *os.File, size int64) error {
+	return d.try(op, "truncate "+f.Name(), func() error { return d.Disk.Truncate(op, f, size) })
+}
+
+func (d *faultyDisk) Fsync(op disk.Op, f *os.File) error {
+	return d.try(op, "fsync "+f.Name(), func() error {
+		st, err := d.Disk.Fstat(f)
+		if err != nil {
+			return err
+		}
+		d.synced.add(st)
+		return nil
+	})
+}
+
 func (d *faultyDisk) Sync(op disk.Op, p string) error {
 	return d.try(op, "sync "+p, func() error {
 		st, err := d.Stat(p)
@@ -213,16 +243,13 @@ func emptied(name string, _ int64) error { return os.Truncate(name, 0) }
 func zeroed(name string, size int64) error { return os.WriteFile(name, make([]byte, size), 0) }
 
 // tearUnsynced tears every file of the directory that was not synced since it
-// was written. Journal records and manifests are synced by their writer.
+// was written.
 func (b *bench) tearUnsynced(tear tear) error {
 	return filepath.WalkDir(b.dir, func(p string, e os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if e.IsDir() {
-			if rel, err := filepath.Rel(b.dir, p); err == nil && (rel == journalDir || rel == manifestDir) {
-				return filepath.SkipDir
-			}
 			return nil
 		}
 		rel, err := filepath.Rel(b.dir, p)

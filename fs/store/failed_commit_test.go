@@ -56,7 +56,7 @@ func TestFailedCommitIsNotRedone(t *testing.T) {
 					if failed && c.broken(op) {
 						return unix.EIO
 					}
-					if op == "commit:journal" && strings.Contains(b.disk.made()[n], "sync") && !failed {
+					if op == "commit:journal" && strings.Contains(b.disk.made()[n], " sync ") && !failed {
 						failed = true
 						return unix.EIO
 					}

@@ -35,9 +35,9 @@ type File struct {
 
 // Stat describes the open file, also after its name is gone.
 func (f *File) Stat() (Attr, error) {
-	st, err := disk.Fstat(int(f.Fd()))
+	st, err := f.store.disk.Fstat(f.File)
 	if err != nil {
-		return Attr{}, fmt.Errorf("stat %s: %w", f.Name(), err)
+		return Attr{}, err
 	}
 	return Attr{Stat: st, Ident: f.Ident, Volatile: f.draft != nil}, nil
 }
@@ -50,11 +50,11 @@ func (s *Store) open(p string, id Ident, flags int) (*File, error) {
 	f, err := s.disk.Open("open", p, flags&^unix.O_TRUNC|unix.O_NONBLOCK, 0)
 	if err == nil {
 		var st disk.Stat
-		if st, err = disk.Fstat(int(f.Fd())); err == nil {
+		if st, err = s.disk.Fstat(f); err == nil {
 			got := s.identities.of(&st)
 			if id.Ino == 0 || got == id {
 				if trunc != 0 {
-					err = f.Truncate(0)
+					err = s.disk.Truncate("open", f, 0)
 				}
 				if err == nil {
 					return &File{File: f, Ident: got, store: s}, nil
@@ -174,12 +174,7 @@ func (f *File) Poison(cause error) {
 }
 
 // Sync makes what was written durable where it lies now.
-func (f *File) Sync() error {
-	if err := f.File.Sync(); err != nil {
-		return fmt.Errorf("fsync %s: %w", f.Name(), err)
-	}
-	return nil
-}
+func (f *File) Sync() error { return f.store.disk.Fsync("fsync", f.File) }
 
 // OpenFile opens the file that path and id name. For writing below a checkpoint
 // it makes or joins the draft of the name and answers ESTALE: the kernel then

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -198,12 +197,9 @@ func (s *Store) unwritable(sv *save, tree []treeEntry) string {
 		if err != nil {
 			return fmt.Sprintf("%s cannot be opened: %v", e.rel, err)
 		}
-		_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
-		if err == nil {
-			unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
-		}
+		writable := s.disk.Writable(f)
 		f.Close()
-		if errors.Is(err, unix.EAGAIN) {
+		if writable {
 			return e.rel + " can still be written by a process that has it open or mapped"
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"ckptfs/fs/store/disk"
 )
 
 // An open is two requests, a look-up and an open, and a rename may replace the
@@ -32,7 +30,7 @@ func (s *Store) linger(p string) {
 	if err != nil {
 		return
 	}
-	st, err := disk.Fstat(int(f.Fd()))
+	st, err := s.disk.Fstat(f)
 	if err != nil || !st.IsRegular() {
 		f.Close()
 		return

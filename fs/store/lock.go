@@ -13,7 +13,10 @@ import (
 
 // lockHandle is the hold on .ckptfs/lock. The kernel drops it when the process
 // dies, however it dies; the body only says who holds it.
-type lockHandle struct{ file *os.File }
+type lockHandle struct {
+	disk disk.Disk
+	file *os.File
+}
 
 // LockBody is what the lock file says of its holder.
 type LockBody struct {
@@ -39,20 +42,20 @@ func takeLock(d disk.Disk, mountpoint string) (*lockHandle, error) {
 		return nil, ErrLocked
 	}
 	body, _ := json.Marshal(LockBody{os.Getpid(), mountpoint})
-	if err := f.Truncate(0); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write %s: %w", lockFile, err)
+	err = d.Truncate("lock", f, 0)
+	if err == nil {
+		err = d.Write("lock", f, append(body, '\n'), 0)
 	}
-	if _, err := f.WriteAt(append(body, '\n'), 0); err != nil {
+	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("write %s: %w", lockFile, err)
+		return nil, err
 	}
-	return &lockHandle{f}, nil
+	return &lockHandle{d, f}, nil
 }
 
 func (l *lockHandle) release() {
 	if l != nil && l.file != nil {
-		l.file.Truncate(0)
+		_ = l.disk.Truncate("lock", l.file, 0) // only says who held it
 		l.file.Close()
 		l.file = nil
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"os"
 	"path"
 
@@ -81,10 +80,10 @@ func (s *Store) makeDraft(d *draft, flags int, mode uint32, c Caller, parent *di
 		f.Close()
 		return nil, disk.Stat{}, err
 	}
-	st, err := disk.Fstat(int(f.Fd()))
+	st, err := s.disk.Fstat(f)
 	if err != nil {
 		f.Close()
-		return nil, st, fmt.Errorf("stat %s: %w", d.slot(), err)
+		return nil, st, err
 	}
 	return &File{File: f, Ident: s.identities.of(&st), store: s}, st, nil
 }
@@ -106,10 +105,10 @@ func (s *Store) createPlain(p string, flags int, mode uint32, c Caller) (*File, 
 			return nil, Attr{}, err
 		}
 	}
-	st, err := disk.Fstat(int(file.Fd()))
+	st, err := s.disk.Fstat(file)
 	if err != nil {
 		file.Close()
-		return nil, Attr{}, fmt.Errorf("stat %s: %w", p, err)
+		return nil, Attr{}, err
 	}
 	id := s.identities.of(&st)
 	return &File{File: file, Ident: id, store: s}, Attr{Stat: st, Ident: id}, nil

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +25,7 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		}
 	}
 	if f != nil {
-		if err := applyFd(f, ch); err != nil {
+		if err := s.applyFd(f, ch); err != nil {
 			return Attr{}, err
 		}
 		a, err := f.Stat()
@@ -64,23 +63,18 @@ func (s *Store) apply(b string, ch Change) error {
 	return nil
 }
 
-func applyFd(f *File, ch Change) error {
-	fd := int(f.Fd())
+func (s *Store) applyFd(f *File, ch Change) error {
 	var errs []error
 	if ch.UID != nil || ch.GID != nil {
-		errs = append(errs, unix.Fchown(fd, optional(ch.UID), optional(ch.GID)))
+		errs = append(errs, s.disk.Fchown("setattr", f.File, optional(ch.UID), optional(ch.GID)))
 	}
 	if ch.Mode != nil {
-		errs = append(errs, unix.Fchmod(fd, *ch.Mode&0o7777))
+		errs = append(errs, s.disk.Fchmod("setattr", f.File, *ch.Mode))
 	}
 	if ch.Atime != nil || ch.Mtime != nil {
-		times := []unix.Timespec{timeOr(ch.Atime), timeOr(ch.Mtime)}
-		errs = append(errs, unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH))
+		errs = append(errs, s.disk.Fchtimes("setattr", f.File, timeOr(ch.Atime), timeOr(ch.Mtime)))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("change %s: %w", f.Name(), err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func optional(id *uint32) int {
@@ -101,10 +95,7 @@ func timeOr(t *unix.Timespec) unix.Timespec {
 // and of a committed one by way of a draft.
 func (s *Store) truncate(p string, id Ident, f *File, size int64, c Caller) error {
 	if f != nil {
-		if err := unix.Ftruncate(int(f.Fd()), size); err != nil {
-			return fmt.Errorf("truncate %s: %w", f.Name(), err)
-		}
-		return nil
+		return s.disk.Truncate("truncate", f.File, size)
 	}
 	at := s.locate(p)
 	if at.rec == nil {
@@ -145,10 +136,7 @@ func (s *Store) truncateAt(b string, id Ident, size int64) error {
 		return err
 	}
 	defer f.File.Close()
-	if err := unix.Ftruncate(int(f.Fd()), size); err != nil {
-		return fmt.Errorf("truncate %s: %w", b, err)
-	}
-	return nil
+	return s.disk.Truncate("truncate", f.File, size)
 }
 
 // noteMtime keeps the manifest in step when a trainer sets the time of a

@@ -81,7 +81,6 @@ type Options struct {
 // Store.mu held, so that either is enough to read them.
 type Store struct {
 	disk     disk.Disk
-	root     *disk.Root // the same, for what needs a descriptor; nil in tests without one
 	opts     Options
 	cfg      policy.Config
 	clock    Clock
@@ -124,9 +123,9 @@ var ErrLocked = errors.New("in use by another ckptfs")
 
 // Open opens the directory for a mount or an offline command that changes
 // something: it takes the lock, recovers, and builds the catalog. The store
-// takes over root and closes it.
-func Open(root *disk.Root, opts Options) (*Store, error) {
-	s := newStore(root, opts)
+// takes over the disk and closes it.
+func Open(d disk.Disk, opts Options) (*Store, error) {
+	s := newStore(d, opts)
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
@@ -140,8 +139,8 @@ func Open(root *disk.Root, opts Options) (*Store, error) {
 
 // Look opens the directory to read it only: no lock, no recovery, nothing is
 // written. What a mounted daemon has in flight is not seen.
-func Look(root *disk.Root, opts Options) (*Store, error) {
-	s := newStore(root, opts)
+func Look(d disk.Disk, opts Options) (*Store, error) {
+	s := newStore(d, opts)
 	s.readOnly = true
 	if err := s.buildCatalog(); err != nil {
 		return nil, err
@@ -149,9 +148,9 @@ func Look(root *disk.Root, opts Options) (*Store, error) {
 	return s, nil
 }
 
-func newStore(root *disk.Root, opts Options) *Store {
+func newStore(d disk.Disk, opts Options) *Store {
 	s := &Store{
-		disk: root, root: root, opts: opts, cfg: opts.Config,
+		disk: d, opts: opts, cfg: opts.Config,
 		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
 		boot: bootID(), nonce: fmt.Sprintf("%04x", rand.N(1<<16)),
 		runs: map[string]*run{}, pins: map[string]string{},
@@ -222,7 +221,7 @@ func (s *Store) Close() error {
 	s.work.Wait()
 	s.closeSaves()
 	s.lock.release()
-	return s.root.Close()
+	return s.disk.Close()
 }
 
 // Config is the configuration in force.

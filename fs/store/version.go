@@ -132,9 +132,9 @@ func (s *Store) writeFile(op disk.Op, p string, data []byte, sync bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	err = s.disk.Write(op, f, data, 0)
 	if err == nil && sync {
-		err = f.Sync()
+		err = s.disk.Fsync(op, f)
 	}
 	if e := f.Close(); err == nil {
 		err = e

@@ -8,6 +8,9 @@
 //
 // Calls that change something carry an Op, the step of the protocol that they
 // belong to, so that a test can fail exactly one of them.
+//
+// The data of users does not pass through here: the kernel moves it to and from
+// the descriptor of an open file.
 package disk
 
 import (
@@ -22,10 +25,20 @@ type Op string
 
 // Disk is what the store needs of the backing file system.
 //
-// What survives a power cut: the content of a file only after Sync of the file;
-// a name (created, renamed, removed) only after Sync of the directory that
-// holds it. A Sync that failed has lost data for good: it must never be tried
-// again and believed.
+// What survives a power cut:
+//
+//   - the content of a file, its size, mode and times, as they were at the last
+//     Sync or Fsync of the file; of what came later any part, or none;
+//   - the names in a directory, made, renamed or removed, as they were at the
+//     last Sync of the directory; of later changes any, but those of one
+//     directory in their order. A rename survives as a whole or not at all, and
+//     Sync of either directory is enough for it;
+//   - nothing else. Sync of a file says nothing of its name, Sync of a directory
+//     nothing of the content of the files in it.
+//
+// A Sync that failed has lost data for good: it must never be tried again and
+// believed. File systems promise more (ext4 and XFS keep all changes of names in
+// their order); nothing here may rest on that.
 type Disk interface {
 	// Open opens a file or directory; the last component is never followed.
 	Open(op Op, path string, flags int, mode uint32) (*os.File, error)
@@ -55,11 +68,29 @@ type Disk interface {
 	Setxattr(op Op, path, name string, data []byte, flags int) error
 	Removexattr(op Op, path, name string) error
 
-	// Sync is fsync(2) of a file or directory.
+	// Fstat describes an open file, also after its name is gone.
+	Fstat(f *os.File) (Stat, error)
+	// Write puts data at an offset of an open file: all of it, or an error.
+	Write(op Op, f *os.File, data []byte, off int64) error
+	// Truncate sets the size of an open file.
+	Truncate(op Op, f *os.File, size int64) error
+	Fchmod(op Op, f *os.File, mode uint32) error
+	Fchown(op Op, f *os.File, uid, gid int) error
+	Fchtimes(op Op, f *os.File, atime, mtime unix.Timespec) error
+	// Writable reports whether anybody could still write to an open file, by
+	// whatever descriptor or mapping. Where the file system, or the owner of the
+	// file, does not let us find out, it says no.
+	Writable(f *os.File) bool
+
+	// Sync is fsync(2) of a file or directory, Fsync that of an open file.
 	Sync(op Op, path string) error
+	Fsync(op Op, f *os.File) error
 	Statfs() (unix.Statfs_t, error)
-	// Sub gives read-only access to the tree below path.
+	// Sub gives read-only access to the tree below path. Files that it opens are
+	// *os.File.
 	Sub(path string) fs.FS
+	// Close gives back what the Disk itself holds open.
+	Close() error
 }
 
 // Stat is what statx(2) says; BirthNS is 0 where the file system keeps none.

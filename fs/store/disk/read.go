@@ -28,7 +28,7 @@ func (r *Root) Stat(p string) (Stat, error) {
 	return st, wrap("", "stat", p, err)
 }
 
-// Fstat describes an open file.
+// Fstat describes what a descriptor leads to.
 func Fstat(fd int) (Stat, error) { return statx(fd, "", unix.AT_EMPTY_PATH) }
 
 func statx(dir int, base string, flags int) (Stat, error) {

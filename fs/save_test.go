@@ -7,9 +7,6 @@ import (
 	"testing"
 )
 
-// checkpointFiles are what the guide's trainer writes, in its order.
-var checkpointFiles = []string{"config.json", "pytorch_model.bin", "training_state.pth"}
-
 // saveInPlace writes a checkpoint's files with the content of another.
 func saveInPlace(t *testing.T, from, to string) {
 	t.Helper()

@@ -1,0 +1,160 @@
+// Package saves is the trainer of the tests: checkpoints that can be told apart,
+// the five ways in which trainers replace one, and a reader that notices a torn
+// one, or a mix of two.
+package saves
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"ckptfs/testdata/runs"
+)
+
+// Files are what the guide's trainer writes, in its order.
+var Files = []string{"config.json", "pytorch_model.bin", "training_state.pth"}
+
+// Content makes the files of one save. They are real ones with a record or a key
+// more: all carry the token, so that a mix of two saves shows. The pad makes
+// writing them take a while.
+func Content(token string, pad int) map[string][]byte {
+	config, err := json.Marshal(map[string]any{"n": 39, "num_labels": 2, "token": token})
+	if err != nil {
+		panic(err)
+	}
+	return map[string][]byte{
+		"config.json":        config,
+		"pytorch_model.bin":  withRecord("pytorch_model.bin", token, pad),
+		"training_state.pth": withRecord("training_state.pth", token, 0),
+	}
+}
+
+// withRecord rewrites a torch zip of the real run with a token, and a pad.
+func withRecord(name, token string, pad int) []byte {
+	content := original(name)
+	r, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		panic(err)
+	}
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	stem, _, _ := strings.Cut(r.File[0].Name, "/")
+	add := func(name string, data []byte) {
+		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		if err == nil {
+			_, err = f.Write(data)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	for _, f := range r.File {
+		data, err := record(f)
+		if err != nil {
+			panic(err)
+		}
+		add(f.Name, data)
+	}
+	add(stem+"/token", []byte(token))
+	if pad > 0 {
+		add(stem+"/pad", bytes.Repeat([]byte(token+"."), pad/(len(token)+1)))
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// record reads one record of a zip and checks its CRC.
+func record(f *zip.File) ([]byte, error) {
+	in, err := f.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return io.ReadAll(in)
+}
+
+// original is a file of the real run, read once.
+var original = func() func(string) []byte {
+	var mu sync.Mutex
+	known := map[string][]byte{}
+	return func(name string) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		if known[name] == nil {
+			b, err := runs.FS.ReadFile(path.Join("enstack", "last_checkpoint", name))
+			if err != nil {
+				panic(err)
+			}
+			known[name] = b
+		}
+		return known[name]
+	}
+}()
+
+// Load reads a whole checkpoint from one directory that is opened once, and
+// returns its token, "" for one of the real run. Files of two saves, or a torn
+// one, are an error.
+func Load(dir string) (string, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	first := ""
+	for i, name := range Files {
+		b, err := root.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		token, err := tokenOf(name, b)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		if i > 0 && token != first {
+			return "", fmt.Errorf("%s is of save %q, %s of save %q", Files[0], first, name, token)
+		}
+		first = token
+	}
+	return first, nil
+}
+
+// tokenOf reads every byte of one file, and returns its token.
+func tokenOf(name string, content []byte) (token string, err error) {
+	if name == "config.json" {
+		var c struct{ Token string }
+		err := json.Unmarshal(content, &c)
+		return c.Token, err
+	}
+	r, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range r.File {
+		data, err := record(f)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if path.Base(f.Name) == "token" {
+			token = string(data)
+		}
+	}
+	return token, nil
+}
+
+// CopyRun copies the real run that a trainer left in the middle of epoch 3.
+func CopyRun(dir string) error {
+	run, err := fs.Sub(runs.FS, "enstack")
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(dir, run)
+}

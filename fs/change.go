@@ -22,7 +22,7 @@ func (d *dir) Create(ctx context.Context, name string, flags, mode uint32, out *
 		return nil, nil, 0, d.m.errno("create "+join(p, name), err)
 	}
 	fillEntry(out, &a)
-	h, fuseFlags := d.m.handle(f, flags)
+	h, fuseFlags := d.m.handle(f, flags, caller(ctx))
 	return d.child(ctx, &a), h, fuseFlags, 0
 }
 

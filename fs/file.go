@@ -79,7 +79,7 @@ func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 	if err != nil {
 		return nil, 0, n.m.errno("open "+p, err)
 	}
-	h, fuseFlags := n.m.handle(f, flags)
+	h, fuseFlags := n.m.handle(f, flags, caller(ctx))
 	return h, fuseFlags, 0
 }
 
@@ -96,14 +96,15 @@ func (n *file) Readlink(context.Context) ([]byte, syscall.Errno) {
 // handle is an open file. Its data goes past the daemon where the kernel can do
 // that; otherwise in large requests.
 type handle struct {
-	m  *mount
-	f  *store.File
-	fd int
+	m      *mount
+	f      *store.File
+	fd     int
+	opener store.Caller
 }
 
 // handle wraps an open file of the store, and says how the kernel may cache it.
-func (m *mount) handle(f *store.File, flags uint32) (*handle, uint32) {
-	h := &handle{m: m, f: f, fd: int(f.Fd())}
+func (m *mount) handle(f *store.File, flags uint32, opener store.Caller) (*handle, uint32) {
+	h := &handle{m: m, f: f, fd: int(f.Fd()), opener: opener}
 	switch {
 	case m.passthrough.Load():
 		return h, 0
@@ -116,9 +117,6 @@ func (m *mount) handle(f *store.File, flags uint32) (*handle, uint32) {
 	}
 	return h, 0
 }
-
-// PassthroughFd implements fusefs.FilePassthroughFder.
-func (h *handle) PassthroughFd() (int, bool) { return h.fd, h.m.passthrough.Load() }
 
 // through is called when data comes through the daemon. go-fuse gives up
 // passthrough for the whole mount, without a word, when one backing file cannot
@@ -138,7 +136,11 @@ func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResul
 // Write writes where the kernel says; an error reaches the writer as it is.
 func (h *handle) Write(_ context.Context, data []byte, off int64) (uint32, syscall.Errno) {
 	h.through()
-	n, err := unix.Pwrite(h.fd, data, off)
+	n := 0
+	err := h.asOpener(func() (err error) {
+		n, err = unix.Pwrite(h.fd, data, off)
+		return err
+	})
 	if err != nil {
 		h.f.Poison(err)
 		return 0, h.m.errno("write "+h.f.Name(), err)
@@ -165,7 +167,7 @@ func (h *handle) Fsync(context.Context, uint32) syscall.Errno {
 
 // Allocate is fallocate(2).
 func (h *handle) Allocate(_ context.Context, off, size uint64, mode uint32) syscall.Errno {
-	err := unix.Fallocate(h.fd, mode, int64(off), int64(size))
+	err := h.asOpener(func() error { return unix.Fallocate(h.fd, mode, int64(off), int64(size)) })
 	if err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EIO {
 		h.f.Poison(err)
 	}

@@ -113,7 +113,7 @@ func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
 	if st, err := disk.Fstat(backing.Fd()); err == nil && st.Ino > 1 {
 		o.RootStableAttr = &fusefs.StableAttr{Ino: st.Ino}
 	}
-	server, err := fuse.NewServer(fusefs.NewNodeFS(m.root, o), m.opts.Mountpoint, &o.MountOptions)
+	server, err := fuse.NewServer(rawFS{fusefs.NewNodeFS(m.root, o)}, m.opts.Mountpoint, &o.MountOptions)
 	if err != nil {
 		return nil, err
 	}

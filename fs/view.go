@@ -180,12 +180,12 @@ func (n *viewFile) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.At
 	return 0
 }
 
-func (n *viewFile) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+func (n *viewFile) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
 	f, err := n.m.store.VersionOpen(n.v, n.rel, int(flags))
 	if err != nil {
 		return nil, 0, n.m.errno("open "+n.rel+" in a view", err)
 	}
-	h, fuseFlags := n.m.handle(f, flags)
+	h, fuseFlags := n.m.handle(f, flags, caller(ctx))
 	return h, fuseFlags, 0
 }
 

@@ -1,0 +1,91 @@
+package disk
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// The file system asks who writes: ext4 keeps a reserve for root, and quotas do
+// not bind who may exceed resources. A daemon that runs as root would let every
+// user of the mount have both. With passthrough the kernel writes with the
+// credentials that the thread had which registered the backing file, without it
+// with those of the thread that writes. Of these only the fsuid and
+// CAP_SYS_RESOURCE count. So they are given up for the one call, on a thread of
+// its own, and the daemon keeps them otherwise: a manifest of a few KiB that
+// completes a commit is what the reserve is for.
+//
+// This is for calls on open files, never for paths: permissions were checked by
+// the kernel, a file that is open needs no directory that can be searched, and
+// the private directory belongs to the daemon. The further groups of the caller
+// are not known here; they could only give him more.
+
+// Become gives the calling thread the fsuid and fsgid of a user, and takes
+// CAP_SYS_RESOURCE from its effective capabilities. It is called within Apart.
+// For root it does nothing, nor in a daemon that is not root.
+func Become(uid, gid uint32) error {
+	if os.Geteuid() != 0 || uid == 0 {
+		return nil
+	}
+	caps, err := capabilities()
+	if err != nil {
+		return err
+	}
+	caps[0].Effective &^= 1 << unix.CAP_SYS_RESOURCE
+	if err := unix.Capset(&thisThread, &caps[0]); err != nil {
+		return fmt.Errorf("capset: %w", err)
+	}
+	unix.SetfsgidRetGid(int(gid)) // neither call says whether it worked
+	unix.SetfsuidRetUid(int(uid))
+	if fsIDs() != [2]int{int(uid), int(gid)} {
+		return fmt.Errorf("become user %d, group %d: %w", uid, gid, unix.EPERM)
+	}
+	return nil
+}
+
+// Apart runs f where it may call Become: on one thread, which gets its old
+// credentials back, or ends when it does not. Linux keeps credentials by thread,
+// and Go moves goroutines between them. A panic of f goes on in the caller.
+func Apart(f func()) {
+	done := make(chan any)
+	go func() {
+		runtime.LockOSThread()
+		defer func() { done <- recover() }()
+		defer restored()()
+		f()
+	}()
+	if panicked := <-done; panicked != nil {
+		panic(panicked)
+	}
+}
+
+// restored remembers the credentials of the thread that is locked.
+func restored() (restore func()) {
+	ids := fsIDs()
+	caps, err := capabilities()
+	return func() {
+		unix.SetfsuidRetUid(ids[0]) // brings back the capabilities that it took
+		unix.SetfsgidRetGid(ids[1])
+		if err == nil && unix.Capset(&thisThread, &caps[0]) == nil && fsIDs() == ids {
+			runtime.UnlockOSThread() // else the thread ends with its goroutine
+		}
+	}
+}
+
+var thisThread = unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+
+func capabilities() (caps [2]unix.CapUserData, err error) {
+	if err := unix.Capget(&thisThread, &caps[0]); err != nil {
+		return caps, fmt.Errorf("capget: %w", err)
+	}
+	return caps, nil
+}
+
+// fsIDs reads the fsuid and fsgid: an id that cannot be is not taken.
+func fsIDs() [2]int {
+	uid, _ := unix.SetfsuidRetUid(-1)
+	gid, _ := unix.SetfsgidRetGid(-1)
+	return [2]int{uid, gid}
+}

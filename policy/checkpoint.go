@@ -35,6 +35,7 @@ type Checkpoint struct {
 	Reason      string // why the state is what it is: "", or what is missing or damaged
 	CommittedAt time.Time
 	Size        int64 // bytes
+	Shared      int64 // of these, what a newer version of the run holds as well, as hard links
 	Metrics     map[string]float64
 	Pinned      bool
 	InUse       bool // a process has a view of it open

@@ -111,8 +111,8 @@ var root = key{keys: []key{
 	},
 	{
 		name: "retention",
-		doc: "What may be deleted. A kind without a rule is kept; what latest/, resume/ or best/ shows,\n" +
-			"and what is pinned, in use or being saved, is kept whatever the rules say.",
+		doc: "What may be deleted. A kind without a rule is kept until max_total or min_free takes it. What\n" +
+			"latest/, resume/ or best/ shows, and what is pinned, in use or being saved, is kept in any case.",
 		keys: []key{
 			{
 				name: "mid_epoch",
@@ -173,11 +173,11 @@ var root = key{keys: []key{
 			},
 			{
 				name: "max_total", example: "50GB", value: size(func(c *Config) *int64 { return &c.Retention.MaxTotal }),
-				doc: "what the checkpoints of a run may take",
+				doc: "what the checkpoints of a run may take; the least advanced go that no rule names",
 			},
 			{
-				name: "min_free", example: "5GB", value: size(func(c *Config) *int64 { return &c.Retention.MinFree }),
-				doc: "what stays free on the file system",
+				name: "min_free", example: "5GB", value: share(func(c *Config) *Share { return &c.Retention.MinFree }),
+				doc: "what stays free on the file system, or 10%; the same go, also while a save runs",
 			},
 			{
 				name: "trash_ttl", value: duration(func(c *Config) *time.Duration { return &c.Retention.TrashTTL }),

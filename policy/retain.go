@@ -34,11 +34,15 @@ type Decision struct {
 //
 // No rule deletes what latest/, resume/ or best/ resolves to, the newest valid
 // checkpoint, one that is pinned, in use or being saved, or a committed one of
-// a kind that has no rule. What is not committed is skipped: it is either not
-// ours to judge or has a lifetime of its own.
+// a kind that has no rule; max_total takes more, but nothing of the former. What
+// is not committed is skipped: it is either not ours to judge or has a lifetime
+// of its own.
 func Retain(cs []Checkpoint, v Views, r Retention, now time.Time) []Decision {
 	verdicts := judge(cs, r, now)
 	protected := protections(cs, v)
+	if r.MaxTotal > 0 {
+		limitTotal(cs, verdicts, protected, r.MaxTotal)
+	}
 
 	order := orderOf(cs, func(Checkpoint) bool { return true })
 	indices := make([]int, len(cs))
@@ -52,16 +56,16 @@ func Retain(cs []Checkpoint, v Views, r Retention, now time.Time) []Decision {
 	decisions := make([]Decision, 0, len(cs))
 	for _, i := range indices {
 		c := cs[i]
-		d := Decision{Name: c.Name, ID: c.ID, State: c.State, Size: c.Size}
+		var d Decision
 		switch verdict := verdicts[i]; {
 		case !c.committed() && c.State != History:
-			d.Action, d.Reasons = ActionSkip, skipReasons(c)
+			d = decision(c, ActionSkip, skipReasons(c)...)
 		case !verdict.drop:
-			d.Action, d.Reasons = ActionKeep, append(protected[i], verdict.reasons...)
+			d = decision(c, ActionKeep, append(protected[i], verdict.reasons...)...)
 		case len(protected[i]) > 0:
-			d.Action, d.Reasons = ActionKeep, protected[i]
+			d = decision(c, ActionKeep, protected[i]...)
 		default:
-			d.Action, d.Reasons = ActionDelete, verdict.reasons
+			d = decision(c, ActionDelete, verdict.reasons...)
 		}
 		decisions = append(decisions, d)
 	}

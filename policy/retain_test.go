@@ -76,6 +76,9 @@ func TestRetain(t *testing.T) {
 			Best:     Rule{KeepLast: new(2)},
 			History:  Rule{KeepLast: new(1)},
 		}},
+		{"messy", "max-total-too-small", Retention{MaxTotal: 1}},
+		{"long", "max-total", Retention{MaxTotal: 5e9}},
+		{"long", "max-total-after-the-rules", Retention{MidEpoch: Rule{KeepLast: new(8), When: WhenAlways}, MaxTotal: 5e9}},
 	} {
 		t.Run(test.run+"/"+test.name, func(t *testing.T) {
 			cs := runs[test.run]

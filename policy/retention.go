@@ -3,8 +3,8 @@ package policy
 import "time"
 
 // Retention says which checkpoints may be deleted, by kind. A kind without a
-// rule is kept. [Retain] applies the rules; the limits below them are for
-// whoever carries the decisions out and knows the disk.
+// rule is kept until a limit takes it. [Retain] applies the rules and MaxTotal;
+// [Room] says what goes when space is short.
 type Retention struct {
 	MidEpoch Rule // keep_last, keep_every_steps, max_age, when
 	EpochEnd Rule // keep_last, keep_every
@@ -12,7 +12,7 @@ type Retention struct {
 	History  Rule // keep_last, of the earlier versions of each name
 
 	MaxTotal    int64         // bytes that the checkpoints of a run may take; 0 = no limit
-	MinFree     int64         // bytes that stay free on the file system; 0 = no floor
+	MinFree     Share         // what stays free on the file system
 	TrashTTL    time.Duration // how long a deleted checkpoint can be restored
 	ProtectLast bool          // never lose the newest valid version, not even to make room
 	DryRun      bool          // decide and report, delete nothing

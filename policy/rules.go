@@ -12,6 +12,7 @@ import (
 // it is heard.
 type verdict struct {
 	drop    bool
+	named   bool // a keep rule says that it stays
 	reasons []string
 }
 
@@ -159,6 +160,7 @@ func (j *judgement) apply(section string, rule Rule, candidates []int) {
 		switch {
 		case len(kept) > 0:
 			j.keep(i, kept...)
+			j.verdicts[i].named = true
 		case len(dropped) > 0:
 			j.drop(i, dropped...)
 		default:
@@ -174,4 +176,6 @@ func (j *judgement) expired(c Checkpoint, rule Rule) bool {
 }
 
 func (j *judgement) keep(i int, reasons ...string) { j.verdicts[i] = verdict{reasons: reasons} }
-func (j *judgement) drop(i int, reasons ...string) { j.verdicts[i] = verdict{true, reasons} }
+func (j *judgement) drop(i int, reasons ...string) {
+	j.verdicts[i] = verdict{drop: true, reasons: reasons}
+}

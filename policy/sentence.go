@@ -28,15 +28,32 @@ func (r Retention) String() string {
 		}
 	}
 	if len(parts) == 0 {
-		parts = append(parts, "keep every checkpoint")
+		parts = append(parts, "keep every checkpoint"+r.limits())
 	} else {
-		parts = append(parts, "keep every other checkpoint")
+		parts = append(parts, "keep every other checkpoint"+r.limits())
 	}
 	if r.History.set() {
 		parts = append(parts, "of the earlier versions of a name, keep "+r.History.keeps())
 	}
 	s := strings.Join(parts, "; ")
 	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+// limits says under which conditions what no rule names is kept.
+func (r Retention) limits() string {
+	var conditions []string
+	if r.MaxTotal > 0 {
+		conditions = append(conditions, "the run takes at most "+formatSize(r.MaxTotal))
+	}
+	if r.MinFree.Percent > 0 {
+		conditions = append(conditions, fmt.Sprintf("%s of the disk is free", r.MinFree))
+	} else if r.MinFree.set() {
+		conditions = append(conditions, fmt.Sprintf("%s is free", r.MinFree))
+	}
+	if len(conditions) == 0 {
+		return ""
+	}
+	return " while " + strings.Join(conditions, " and ")
 }
 
 // keeps is the rule as the object of "keep".

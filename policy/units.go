@@ -56,6 +56,42 @@ func parseSize(s string) (int64, error) {
 	return int64(n), nil
 }
 
+// Share is an amount of space: bytes, or a part of the file system in percent.
+// The zero value is none.
+type Share struct {
+	Bytes   int64
+	Percent float64
+}
+
+func (s Share) set() bool { return s != Share{} }
+
+// Of is the share in bytes of a file system of a size.
+func (s Share) Of(total int64) int64 {
+	return max(s.Bytes, int64(float64(total)*s.Percent/100))
+}
+
+// String writes s so that parseShare reads it back exactly.
+func (s Share) String() string {
+	if s.Percent != 0 {
+		return strconv.FormatFloat(s.Percent, 'f', -1, 64) + "%"
+	}
+	return formatSize(s.Bytes)
+}
+
+// parseShare reads a size, or a part such as "10%".
+func parseShare(s string) (Share, error) {
+	number, isPart := strings.CutSuffix(s, "%")
+	if !isPart {
+		n, err := parseSize(s)
+		return Share{Bytes: n}, err
+	}
+	percent, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(percent >= 0 && percent < 100) {
+		return Share{}, fmt.Errorf("%q is not a part of the disk; write 0%% or more and less than 100%%, or a size such as 5GB", s)
+	}
+	return Share{Percent: percent}, nil
+}
+
 // sizeUnits are tried for a size that they divide.
 var sizeUnits = []struct {
 	bytes int64

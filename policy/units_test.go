@@ -57,3 +57,23 @@ func TestSize(t *testing.T) {
 		}
 	}
 }
+
+func TestShare(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want int64 // of 1000 bytes
+		back string
+	}{
+		{"10%", 100, "10%"}, {" 0.5 %", 5, "0.5%"}, {"300", 300, "300B"}, {"2kB", 2000, "2kB"}, {"0%", 0, "0B"},
+	} {
+		got, err := parseShare(test.text)
+		if err != nil || got.Of(1000) != test.want || got.String() != test.back {
+			t.Errorf("parseShare(%q) = %v, of 1000 bytes %d, %v; want %s, %d", test.text, got, got.Of(1000), err, test.back, test.want)
+		}
+	}
+	for _, text := range []string{"", "%", "-1%", "100%", "NaN%", "Inf%", "ten%"} {
+		if got, err := parseShare(text); err == nil {
+			t.Errorf("parseShare(%q) = %v, want an error", text, got)
+		}
+	}
+}

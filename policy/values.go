@@ -105,6 +105,11 @@ func size(field func(*Config) *int64) value {
 	return scalar(field, parseSize, unlessZero(formatSize))
 }
 
+// share is an amount of space that is a limit; without one it is not set.
+func share(field func(*Config) *Share) value {
+	return scalar(field, parseShare, unlessZero(Share.String))
+}
+
 // count is a number of checkpoints, 0 included; without one it is not set.
 func count(field func(*Config) **int) value {
 	return scalar(field, func(s string) (*int, error) {

@@ -137,9 +137,11 @@ func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResul
 func (h *handle) Write(_ context.Context, data []byte, off int64) (uint32, syscall.Errno) {
 	h.through()
 	n := 0
-	err := h.asOpener(func() (err error) {
-		n, err = unix.Pwrite(h.fd, data, off)
-		return err
+	err := h.m.store.WithRoom(func() error {
+		return h.asOpener(func() (err error) {
+			n, err = unix.Pwrite(h.fd, data, off)
+			return err
+		})
 	})
 	if err != nil {
 		h.f.Poison(err)
@@ -167,7 +169,9 @@ func (h *handle) Fsync(context.Context, uint32) syscall.Errno {
 
 // Allocate is fallocate(2).
 func (h *handle) Allocate(_ context.Context, off, size uint64, mode uint32) syscall.Errno {
-	err := h.asOpener(func() error { return unix.Fallocate(h.fd, mode, int64(off), int64(size)) })
+	err := h.m.store.WithRoom(func() error {
+		return h.asOpener(func() error { return unix.Fallocate(h.fd, mode, int64(off), int64(size)) })
+	})
 	if err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EIO {
 		h.f.Poison(err)
 	}

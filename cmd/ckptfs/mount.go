@@ -131,9 +131,6 @@ func welcome(out io.Writer, req request) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s\n", req.cfg.Retention)
-	if r := req.cfg.Retention; r.MaxTotal != 0 || r.MinFree != 0 {
-		fmt.Fprintln(out, "note: retention.max_total and retention.min_free are read, but not applied yet")
-	}
 	_, err = fmt.Fprintf(out, "To stop: ckptfs umount %s\n", req.point)
 	return err
 }

@@ -44,8 +44,11 @@ func (s *Store) commit(sv *save, v verdict) {
 	err := s.tryCommit(sv, &v)
 	if err != nil {
 		rec := s.lockOf(sv)
-		sv.failed = err.Error()
+		sv.failed, sv.cause = err.Error(), err
 		sv.sealed = false
+		if sv.again = lacksSpace(err) && !errors.Is(err, errNotDurable); sv.again {
+			s.schedule(sv, housekeeping)
+		}
 		s.log.Error("commit failed; the version before stays", "checkpoint", rec.path(), "save", sv.id, "err", err)
 		s.event("commit-failed", rec.path(), err.Error())
 		if rec.current() != sv { // a newer save took over its content
@@ -68,10 +71,14 @@ func (s *Store) before(sv *save) <-chan struct{} {
 	return nil
 }
 
+// errNotDurable says that a sync failed: what it was to keep may be lost, and a
+// second try would prove nothing.
+var errNotDurable = errors.New("it could not be made durable")
+
 func (s *Store) tryCommit(sv *save, v *verdict) error {
 	fresh := func(e treeEntry) bool { return !s.inBase(sv, e) }
 	if err := s.syncTree("commit:sync", sv.tree(), v.tree, fresh); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotDurable, err)
 	}
 	m, err := s.describe(sv, v)
 	if err != nil {
@@ -86,7 +93,7 @@ func (s *Store) tryCommit(sv *save, v *verdict) error {
 		s.drop(sv, "its content equals the committed version")
 		return nil
 	}
-	if err := s.writeManifest("commit:manifest", m); err != nil {
+	if err := s.WithRoom(func() error { return s.writeManifest("commit:manifest", m) }); err != nil {
 		return err
 	}
 	return s.swap(sv, m)
@@ -189,7 +196,7 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	}
 	rec.mu.Unlock() // a rename or removal of the name waits for sealed saves
 
-	if err := s.writeJournal(j); err != nil {
+	if err := s.WithRoom(func() error { return s.writeJournal(j) }); err != nil {
 		return errors.Join(err, s.revokeJournal(j)) // it may be there, and is not to be believed
 	}
 	rec = s.lockOf(sv)
@@ -210,7 +217,7 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	rec.mu.Unlock()
 
 	if err := s.syncSwap(j); err != nil {
-		return s.swapBack(sv, j, old, err)
+		return s.swapBack(sv, j, old, fmt.Errorf("%w: %w", errNotDurable, err))
 	}
 	s.install(sv, old)
 	s.finish(sv)

@@ -23,6 +23,7 @@ type draft struct {
 	rel   string
 	n     int   // names the file in the save's directory of drafts
 	ident Ident // of the new inode
+	made  time.Time
 	ready chan struct{}
 	err   error // why it could not be made; set before ready is closed
 
@@ -69,7 +70,7 @@ func (d *draft) await() error {
 func (s *Store) newDraft(sv *save, rel string) *draft {
 	sv.changes++
 	d := &draft{
-		save: sv, rel: rel, n: sv.changes, ready: make(chan struct{}),
+		save: sv, rel: rel, n: sv.changes, made: s.clock.Now(), ready: make(chan struct{}),
 		openers: map[uint32]bool{}, handles: map[*File]struct{}{}, guests: map[uint32]bool{},
 	}
 	sv.rec.drafts[rel] = d
@@ -228,16 +229,6 @@ func (s *Store) takeBack(d *draft) error {
 		return err
 	}
 	return s.disk.Rename("draft:takeback", s.kept(d), d.path(), 0)
-}
-
-// floor is how many free bytes make a disk nearly full: with passthrough nobody
-// tells the store of a write that failed for want of space.
-const floor = 8 << 20
-
-// nearlyFull reports whether a write may have failed for want of space.
-func (s *Store) nearlyFull() bool {
-	st, err := s.disk.Statfs()
-	return err == nil && st.Bavail*uint64(max(st.Bsize, 1)) < floor
 }
 
 // lingers is how long a handle may live on after its last close before the

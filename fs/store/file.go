@@ -31,6 +31,7 @@ type File struct {
 	flushed bool    // closed once by the process that opened it
 	silent  bool    // that process did not answer: it is in execve
 	reads   *record // the checkpoint that a read-only handle is of; nil for others
+	watched bool    // free space is watched while it is open
 }
 
 // Stat describes the open file, also after its name is gone.
@@ -74,6 +75,7 @@ func (s *Store) open(p string, id Ident, flags int) (*File, error) {
 // join makes f a writer of d. Needs rec.mu.
 func (s *Store) join(f *File, d *draft, tgid uint32) {
 	f.draft, f.tgid = d, tgid
+	s.watchSpace(f)
 	if tgid != 0 {
 		f.watch = s.procs.Watch(tgid)
 	}
@@ -90,8 +92,8 @@ func (f *File) Flush(tid uint32) error {
 	}
 	s := f.store
 	end := s.procs.Closing(tid) // while the FLUSH is unanswered, and only then
-	tight := s.nearlyFull()
 	d := f.draft
+	tight := s.wasTight(d.made)
 	rec := s.lockOf(d.save)
 	f.reconsider(end, s)
 	d.tight = d.tight || tight
@@ -118,6 +120,7 @@ func (f *File) Flush(tid uint32) error {
 // mapping may outlive it; the lease test at commit sees that.)
 func (f *File) Release() {
 	defer f.File.Close()
+	f.store.unwatchSpace(f)
 	if f.watch != nil {
 		defer f.watch.Close()
 	}
@@ -179,11 +182,15 @@ func (f *File) Sync() error { return f.store.disk.Fsync("fsync", f.File) }
 // OpenFile opens the file that path and id name. For writing below a checkpoint
 // it makes or joins the draft of the name and answers ESTALE: the kernel then
 // looks the name up again, is given the draft, and opens that.
-func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (*File, error) {
+func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (f *File, err error) {
 	at := s.locate(p)
 	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
 	if at.rec == nil {
-		return s.open(p, id, flags)
+		f, err := s.open(p, id, flags)
+		if err == nil && writes && s.inTemporary(p) {
+			s.watchSpace(f)
+		}
+		return f, err
 	}
 	if !writes {
 		at.rec.mu.RLock()
@@ -202,7 +209,12 @@ func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (*File, error)
 		}
 		return f, err
 	}
-	return s.openForWriting(at, id, flags, c.TID)
+	s.roomFor(at)
+	err = s.WithRoom(func() error {
+		f, err = s.openForWriting(at, id, flags, c.TID)
+		return err
+	})
+	return f, err
 }
 
 func (s *Store) openForWriting(at place, id Ident, flags int, tid uint32) (*File, error) {

@@ -46,6 +46,9 @@ func (s *Store) consider(sv *save) {
 		rec.mu.Unlock()
 		return
 	}
+	if sv.again { // nothing was lost: as if it had not been tried
+		sv.again, sv.failed, sv.cause = false, "", nil
+	}
 	wait := s.cfg.Save.Settle - s.clock.Now().Sub(sv.changed)
 	if wait > 0 && !sv.boundary && !sv.forced && !sv.hurry {
 		s.schedule(sv, wait)

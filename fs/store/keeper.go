@@ -43,12 +43,13 @@ func (s *Store) startKeeper() {
 
 // Housekeep does once what the keeper does every minute: it empties what is old
 // in the trash and in quarantine, discards saves that never became complete,
-// and prunes.
+// prunes, and keeps min_free.
 func (s *Store) Housekeep() {
 	s.expireSaves()
-	s.report("empty the trash", s.emptyTrash(false))
+	s.report("empty the trash", s.emptyTrash())
 	s.report("empty the quarantine", s.expireQuarantine())
 	s.pruneAll()
+	s.keepMinFree()
 }
 
 // expireSaves discards saves that nobody changed for incomplete_ttl.

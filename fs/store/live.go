@@ -244,18 +244,5 @@ func (s *Store) Readlink(p string) (target string, err error) {
 	return target, err
 }
 
-// Statfs describes the backing file system; what trash and history could give
-// back counts as free.
-func (s *Store) Statfs() (unix.Statfs_t, error) {
-	st, err := s.disk.Statfs()
-	if err != nil || st.Bsize <= 0 {
-		return st, err
-	}
-	back := uint64(s.reclaimable()) / uint64(st.Bsize)
-	st.Bfree = min(st.Bfree+back, st.Blocks)
-	st.Bavail = min(st.Bavail+back, st.Blocks)
-	return st, nil
-}
-
 // isGone reports whether an error only says that something is not there.
 func isGone(err error) bool { return errors.Is(err, unix.ENOENT) }

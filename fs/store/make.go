@@ -25,14 +25,26 @@ func (s *Store) changing(rec *record, rel string, tgid uint32) (*save, error) {
 // Create makes and opens a new file for the caller. Below a checkpoint the file
 // is a draft; when another process has one of that name already, ESTALE sends
 // the kernel to look it up, and the caller joins it.
-func (s *Store) Create(p string, flags int, mode uint32, c Caller) (*File, Attr, error) {
+func (s *Store) Create(p string, flags int, mode uint32, c Caller) (f *File, a Attr, err error) {
 	at := s.locate(p)
 	if private(p) {
 		return nil, Attr{}, unix.EPERM
 	}
-	if at.rec == nil {
-		return s.createPlain(p, flags, mode, c)
+	if at.rec != nil {
+		s.roomFor(at)
 	}
+	err = s.WithRoom(func() error {
+		if at.rec == nil {
+			f, a, err = s.createPlain(p, flags, mode, c)
+		} else {
+			f, a, err = s.create(at, flags, mode, c)
+		}
+		return err
+	})
+	return f, a, err
+}
+
+func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr, error) {
 	tgid := s.procs.Process(c.TID)
 	rec := at.rec
 	rec.mu.Lock()
@@ -111,7 +123,11 @@ func (s *Store) createPlain(p string, flags int, mode uint32, c Caller) (*File, 
 		return nil, Attr{}, err
 	}
 	id := s.identities.of(&st)
-	return &File{File: file, Ident: id, store: s}, Attr{Stat: st, Ident: id}, nil
+	f := &File{File: file, Ident: id, store: s}
+	if s.inTemporary(p) {
+		s.watchSpace(f)
+	}
+	return f, Attr{Stat: st, Ident: id}, nil
 }
 
 // own gives a new entry to the caller; in a setgid directory to its group, as
@@ -180,10 +196,23 @@ func (s *Store) Symlink(target, p string, c Caller) (Attr, error) {
 }
 
 // makeEntry makes an entry that is whole at once, where the path belongs.
-func (s *Store) makeEntry(p string, c Caller, build func(b string, parent *disk.Stat) error, dir bool) (Attr, error) {
+func (s *Store) makeEntry(p string, c Caller, build func(b string, parent *disk.Stat) error, dir bool) (a Attr, err error) {
 	if private(p) {
 		return Attr{}, unix.EPERM
 	}
+	if dir {
+		s.roomFor(s.placeOfNew(p, dir))
+	}
+	err = s.WithRoom(func() error {
+		a, err = s.buildEntry(s.placeOfNew(p, dir), c, build, dir)
+		return err
+	})
+	return a, err
+}
+
+// placeOfNew is where a path belongs at which an entry is about to be made: a
+// directory may be a new checkpoint.
+func (s *Store) placeOfNew(p string, dir bool) place {
 	at := s.locate(p)
 	if at.rec == nil && dir {
 		if parent, name := split(p); s.locate(parent).rec == nil {
@@ -192,6 +221,11 @@ func (s *Store) makeEntry(p string, c Caller, build func(b string, parent *disk.
 			}
 		}
 	}
+	return at
+}
+
+func (s *Store) buildEntry(at place, c Caller, build func(b string, parent *disk.Stat) error, dir bool) (Attr, error) {
+	p := at.path
 	if at.rec == nil || at.rel == "" && !dir {
 		parent, err := s.disk.Stat(dirOf(p))
 		if err == nil {

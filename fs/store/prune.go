@@ -32,7 +32,7 @@ func (s *Store) prune(r *run) {
 	rv.views = policy.Resolve(rv.candidates, s.cfg)
 	decisions := policy.Retain(rv.candidates, rv.views, s.cfg.Retention, s.clock.Now())
 	for _, d := range decisions {
-		if d.Action != policy.ActionDelete || d.State != policy.Committed { // a commit trims the history
+		if d.Action != policy.ActionDelete {
 			continue
 		}
 		why := strings.Join(d.Reasons, "; ")
@@ -83,6 +83,9 @@ func (s *Store) Delete(p, version, why string) error {
 	defer rec.mu.Unlock()
 	for i, v := range rec.history {
 		if v.ID == version {
+			if v.views.Load() > 0 {
+				return fmt.Errorf("an earlier version of %s is shown by a view", p)
+			}
 			err := s.toTrash(v, why)
 			s.change(rec, func() { rec.history = append(rec.history[:i:i], rec.history[i+1:]...) })
 			return err
@@ -94,6 +97,8 @@ func (s *Store) Delete(p, version, why string) error {
 		return fmt.Errorf("%s changed while it was decided about", p)
 	case v == nil || v.ID != version || v.rec != rec:
 		return fmt.Errorf("%s is no longer what was decided about", p)
+	case !rec.natural:
+		return fmt.Errorf("%s was renamed aside, and its successor is not committed", p)
 	case len(rec.saves) > 0:
 		return fmt.Errorf("%s is being saved", p)
 	case rec.readers.Load() > 0 || v.views.Load() > 0:

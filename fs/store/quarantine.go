@@ -88,13 +88,25 @@ func (s *Store) expireQuarantine() error {
 	})
 	s.mu.Unlock()
 	for _, h := range old {
-		p := path.Join(quarantineDir, h.ID)
-		if err := s.removeAll("quarantine:expire", p); err != nil {
-			return err
-		}
-		if err := s.removeAll("quarantine:expire", p+".json"); err != nil {
+		if err := s.removeHeld(h.ID); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dropHeld removes one file before its time.
+func (s *Store) dropHeld(id string) error {
+	s.mu.Lock()
+	s.quarantine = slices.DeleteFunc(s.quarantine, func(h *Held) bool { return h.ID == id })
+	s.mu.Unlock()
+	return s.removeHeld(id)
+}
+
+func (s *Store) removeHeld(id string) error {
+	p := path.Join(quarantineDir, id)
+	if err := s.removeAll("quarantine:expire", p); err != nil {
+		return err
+	}
+	return s.removeAll("quarantine:expire", p+".json")
 }

@@ -50,7 +50,7 @@ func (s *Store) recoverAll() error {
 		}
 	}
 	s.dropManifests()
-	return s.emptyTrash(false)
+	return s.emptyTrash()
 }
 
 // redo rolls one commit forward. Where the directories are now says how far it

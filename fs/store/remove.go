@@ -23,6 +23,10 @@ func (s *Store) Unlink(p string, c Caller) error {
 	if at.rel == "" {
 		return unix.EISDIR
 	}
+	return s.WithRoom(func() error { return s.unlinkInside(at, c) }) // a save takes space, also to remove
+}
+
+func (s *Store) unlinkInside(at place, c Caller) error {
 	rec := at.rec
 	tgid := s.procs.Process(c.TID)
 	rec.mu.Lock()
@@ -85,11 +89,15 @@ func (s *Store) Rmdir(p string, c Caller) error {
 	if at.rec == nil {
 		return s.rmdirPlain(p)
 	}
+	if at.rel == "" {
+		return s.deleteEmpty(at.rec)
+	}
+	return s.WithRoom(func() error { return s.rmdirInside(at, c) })
+}
+
+func (s *Store) rmdirInside(at place, c Caller) error {
 	rec := at.rec
 	tgid := s.procs.Process(c.TID)
-	if at.rel == "" {
-		return s.deleteEmpty(rec)
-	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if a, err := s.recordAttr(rec, at.rel); err != nil {

@@ -22,6 +22,19 @@ import (
 //
 // flags are those of renameat2(2); an exchange works between plain names only.
 func (s *Store) Rename(from, to string, flags uint, c Caller) error {
+	var failed error
+	return s.WithRoom(func() error {
+		if failed != nil {
+			if _, err := s.Lookup(from, c.TID); err != nil {
+				return failed // it went half the way: not to be done again
+			}
+		}
+		failed = s.rename(from, to, flags, c)
+		return failed
+	})
+}
+
+func (s *Store) rename(from, to string, flags uint, c Caller) error {
 	if private(from) || private(to) {
 		return unix.EPERM
 	}

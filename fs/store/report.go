@@ -261,6 +261,9 @@ func (s *Store) Status() StatusReport {
 		if _, _, hint := policy.Behind(rv.candidates, rv.views); hint != "" {
 			rs.Hints = append(rs.Hints, hint)
 		}
+		if hint := s.shortHint(r); hint != "" {
+			rs.Hints = append(rs.Hints, hint)
+		}
 		rep.Runs = append(rep.Runs, rs)
 	}
 	return rep

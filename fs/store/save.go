@@ -40,6 +40,8 @@ type save struct {
 	forced    bool   // the user said: commit what is there
 	sealed    bool   // takes no more changes
 	failed    string // why a complete save is not committed
+	cause     error  // of a commit that failed
+	again     bool   // it failed for want of space only: to be tried again
 	missing   []string
 	problems  []string
 	attempts  int
@@ -119,7 +121,6 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		return nil, errors.Join(err, s.removeAll("save:undo", sv.dir()))
 	}
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
-	s.makeRoom(rec)
 	s.hurryOthers(rec)
 	s.log.Debug("save opened", "checkpoint", rec.path(), "save", sv.id)
 	return sv, nil

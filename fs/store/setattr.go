@@ -20,7 +20,11 @@ type Change struct {
 // and times alone are no save: they are applied in place. A new size is.
 func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr, error) {
 	if ch.Size != nil {
-		if err := s.truncate(p, id, f, *ch.Size, c); err != nil {
+		if f == nil {
+			s.roomFor(s.locate(p))
+		}
+		err := s.WithRoom(func() error { return s.truncate(p, id, f, *ch.Size, c) })
+		if err != nil {
 			return Attr{}, err
 		}
 	}
@@ -184,6 +188,16 @@ func (s *Store) Link(from, to string, c Caller) (Attr, error) {
 		}
 		return s.plainAttr(to)
 	}
+	var attr Attr
+	err := s.WithRoom(func() (err error) {
+		attr, err = s.linkInside(a, b, c)
+		return err
+	})
+	return attr, err
+}
+
+// linkInside gives a file of a checkpoint a second name there.
+func (s *Store) linkInside(a, b place, c Caller) (Attr, error) {
 	rec := a.rec
 	tgid := s.procs.Process(c.TID)
 	rec.mu.Lock()

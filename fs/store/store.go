@@ -71,6 +71,8 @@ type Options struct {
 //
 // Lock order, outermost first:
 //
+//	room.making who removes things to make room; nobody holds another lock when
+//	            taking it
 //	record.mu   one checkpoint name (two of them in the order of their paths);
 //	            held across metadata calls, never across data or a sync
 //	Version.mu  where one version lies; write-held only while it moves
@@ -102,6 +104,7 @@ type Store struct {
 
 	identities identities
 	lingerers  lingerers
+	room       room
 	events     events
 	counters   Counters
 	seq        atomic.Uint64

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 
@@ -78,7 +79,7 @@ func (s *Store) awaitCommit(sv *save) error {
 	}
 	for {
 		rec := s.lockOf(sv)
-		failed, sealed := sv.failed, sv.sealed
+		failed, cause, sealed := sv.failed, sv.cause, sv.sealed
 		rec.mu.Unlock()
 		select {
 		case <-sv.done:
@@ -86,6 +87,9 @@ func (s *Store) awaitCommit(sv *save) error {
 		default:
 		}
 		if !sealed && failed != "" {
+			if lacksSpace(cause) || errors.Is(cause, unix.EROFS) {
+				return fmt.Errorf("commit %s: %w", rec.path(), cause)
+			}
 			return fmt.Errorf("commit %s: %s: %w", rec.path(), failed, unix.EIO)
 		}
 		s.await(context.Background(), recheck)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 )
@@ -130,7 +129,9 @@ func (s *Store) noteTrash(id, run, name, why string, v *Version) {
 		t.Size = v.Size
 	} else if tree, err := s.walk(t.path()); err == nil {
 		for _, e := range tree {
-			t.Size += e.st.Size
+			if e.st.Nlink == 1 { // the others stay under another name
+				t.Size += e.st.Size
+			}
 		}
 	}
 	b, err := json.Marshal(t)
@@ -171,53 +172,40 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 	return nil
 }
 
-// emptyTrash removes what is older than trash_ttl, or of any age when space is
-// needed. What a view still shows stays, and so does the newest valid version of
-// a run that has no other (retention.protect_last).
-func (s *Store) emptyTrash(needed bool) error {
+// emptyTrash removes what is older than trash_ttl: counted from the deletion, or
+// from when the last view stopped showing it.
+func (s *Store) emptyTrash() error {
 	now := s.clock.Now()
-	s.mu.Lock()
-	list := slices.Clone(s.trash)
-	s.mu.Unlock()
-	sort.Slice(list, func(i, j int) bool { return list[i].Deleted.Before(list[j].Deleted) })
 	var errs []error
-	for _, t := range list {
+	for _, t := range s.trashOldestFirst() {
 		age := now.Sub(t.Deleted)
-		if v := t.version; v != nil {
-			if v.views.Load() > 0 {
-				continue
-			}
-			if left := v.left.Load(); left != 0 {
-				age = min(age, now.Sub(time.Unix(0, left)))
-			}
+		if v := t.version; v != nil && v.left.Load() != 0 {
+			age = min(age, now.Sub(time.Unix(0, v.left.Load())))
 		}
-		if !needed && age < s.cfg.Retention.TrashTTL || s.cfg.Retention.ProtectLast && s.lastValid(t) {
-			continue
+		if age >= s.cfg.Retention.TrashTTL && s.mayShred(t) {
+			errs = append(errs, s.shred(t))
 		}
-		errs = append(errs, s.shred(t))
 	}
 	return errors.Join(errs...)
 }
 
-// makeRoom empties the trash when a save begins that may not fit: the last
-// version of the name, or the largest of its run, says how large it may become.
-// Needs rec.mu; the work is done in the background, while the save is written.
-func (s *Store) makeRoom(rec *record) {
+// trashOldestFirst lists what lies in the trash, in the order of deletion.
+func (s *Store) trashOldestFirst() []*trashed {
 	s.mu.RLock()
-	size := int64(floor)
-	for _, other := range rec.run.records {
-		if v := other.committed; v != nil && (rec.committed == nil || v == rec.committed) {
-			size = max(size, v.Size+floor)
-		}
-	}
-	trashed := len(s.trash)
+	list := slices.Clone(s.trash)
 	s.mu.RUnlock()
-	st, err := s.disk.Statfs()
-	if err != nil || trashed == 0 || st.Bavail*uint64(max(st.Bsize, 1)) >= uint64(size) {
-		return
+	slices.SortStableFunc(list, func(a, b *trashed) int { return a.Deleted.Compare(b.Deleted) })
+	return list
+}
+
+// mayShred reports whether an entry of the trash may be removed for good: no view
+// shows it any more, and it is not the newest valid version that its run has
+// left (retention.protect_last).
+func (s *Store) mayShred(t *trashed) bool {
+	if t.version != nil && t.version.views.Load() > 0 {
+		return false
 	}
-	s.log.Info("space is short: the trash is emptied before its time", "checkpoint", rec.path())
-	s.spawn(func() { s.report("make room for a save", s.emptyTrash(true)) })
+	return !s.cfg.Retention.ProtectLast || !s.lastValid(t)
 }
 
 // lastValid reports whether t is the newest valid version that its run has left.
@@ -280,21 +268,4 @@ func (s *Store) trimHistory(run, name string) error {
 	}
 	s.change(rec, func() { rec.history = rec.history[:keep:keep] })
 	return errors.Join(errs...)
-}
-
-// reclaimable is how many bytes trash and history hold.
-func (s *Store) reclaimable() (n int64) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, t := range s.trash {
-		n += t.Size
-	}
-	for _, r := range s.runs {
-		for _, rec := range r.records {
-			for _, v := range rec.history {
-				n += v.Size
-			}
-		}
-	}
-	return n
 }

@@ -62,6 +62,7 @@ func (s *Store) candidates(r *run) *runViews {
 			c.Epoch, c.Step = rec.match.Epoch, rec.match.Step
 			add(c, nil)
 		}
+		c.Saving = false // a save takes nothing from the earlier versions
 		for _, v := range rec.history {
 			add(describe(c, v, policy.History, false), v)
 		}

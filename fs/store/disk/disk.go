@@ -85,6 +85,9 @@ type Disk interface {
 	// Sync is fsync(2) of a file or directory, Fsync that of an open file.
 	Sync(op Op, path string) error
 	Fsync(op Op, f *os.File) error
+	// Syncfs makes everything durable, and space free that was given back: btrfs
+	// does so at a commit of its own only.
+	Syncfs(op Op) error
 	Statfs() (unix.Statfs_t, error)
 	// Sub gives read-only access to the tree below path. Files that it opens are
 	// *os.File.

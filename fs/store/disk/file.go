@@ -71,3 +71,8 @@ func Writable(f *os.File) bool {
 func (r *Root) Fsync(op Op, f *os.File) error {
 	return wrap(op, "fsync", f.Name(), unix.Fsync(int(f.Fd())))
 }
+
+// Syncfs implements Disk.
+func (r *Root) Syncfs(op Op) error {
+	return wrap(op, "syncfs", "", unix.Syncfs(r.Fd()))
+}

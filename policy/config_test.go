@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +209,41 @@ func TestYAMLRoundTrip(t *testing.T) {
 			t.Fatalf("(-want +got):\n%s\n%s", diff, data)
 		}
 	})
+}
+
+// Configurations that ask for far more memory or time than they have bytes.
+func TestParseIsBounded(t *testing.T) {
+	fill := func(unit string) string { return strings.Repeat(unit, MaxFile/len(unit)) }
+	for name, text := range map[string]string{
+		"too long":                strings.Repeat("#", MaxFile+1),
+		"ever deeper lists":       fill("["),
+		"ever deeper mappings":    fill("{a: "),
+		"ever more unknown keys":  fill("a: 1\n"),
+		"one long unknown key":    fill("a") + ": 1",
+		"aliases of aliases":      "a: &a [1,1]\n" + bombOfAliases(),
+		"ever more documents":     fill("---\n"),
+		"ever more anchors":       fill("- &a b\n"),
+		"a list of ever the same": "resume: {order: [" + strings.Repeat("last, ", MaxFile/8) + "last]}",
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Parse("f", []byte(text))
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		if spent := after.TotalAlloc - before.TotalAlloc; spent > 64<<20 {
+			t.Errorf("%s: %d MiB allocated", name, spent>>20)
+		}
+	}
+}
+
+func bombOfAliases() string {
+	var b strings.Builder
+	for c := 'b'; c <= 'z'; c++ {
+		fmt.Fprintf(&b, "%c: &%c [%s]\n", c, c, strings.Repeat(fmt.Sprintf("*%c,", c-1), 9))
+	}
+	return b.String()
 }
 
 // FuzzParse: a configuration is refused or means what its YAML means.

@@ -11,6 +11,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// MaxFile is the size of the largest configuration that is read, in bytes. It
+// bounds what a hostile one can cost: less than 64 MiB of memory.
+const MaxFile = 64 << 10
+
 // Parse reads a configuration file on top of [Default]. It is strict: every
 // key that is unknown or given twice and every value that is not allowed is an
 // error that begins with FILE:LINE and says what is allowed. All errors of the
@@ -18,6 +22,9 @@ import (
 // without a line where the YAML library gives none. An empty file is the
 // default.
 func Parse(file string, data []byte) (Config, error) {
+	if len(data) > MaxFile {
+		return Config{}, fmt.Errorf("%s: larger than %d KiB, which no configuration is", file, MaxFile>>10)
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {

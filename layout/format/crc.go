@@ -2,10 +2,15 @@ package format
 
 import (
 	"compress/flate"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 )
+
+// maxVerified bounds what Verify inflates: a file of some MiB can hold a record
+// of some TiB of zeros. What is not compressed is as long as it is.
+const maxVerified = 16 << 30
 
 // Verify looks at one file as Check does, and then proves its content where
 // the format can: it reads the whole file.
@@ -14,7 +19,10 @@ func Verify(name string, r io.ReaderAt, size int64) Result {
 	if res.Problem != "" || !res.Checked || res.Verified {
 		return res
 	}
-	if err := VerifyCRC(r, size); err != nil {
+	switch err := VerifyCRC(r, size); {
+	case errors.Is(err, errLimit):
+		return res // not verified
+	case err != nil:
 		return Result{Format: res.Format, Problem: problem(err)}
 	}
 	res.Verified = true
@@ -29,6 +37,9 @@ func VerifyCRC(r io.ReaderAt, size int64) error {
 	records, err := zipRecords(r, size)
 	if err != nil {
 		return err
+	}
+	if inflated(records) > maxVerified {
+		return errLimit
 	}
 	for i := range records {
 		rec := &records[i]
@@ -52,6 +63,17 @@ func VerifyCRC(r io.ReaderAt, size int64) error {
 		}
 	}
 	return nil
+}
+
+// inflated is how many bytes the compressed records of a zip say that they come
+// to. No record gives more than it says.
+func inflated(records []record) (n int64) {
+	for i := range records {
+		if rec := &records[i]; rec.method != methodStored && rec.checked() {
+			n += min(rec.size, maxVerified+1)
+		}
+	}
+	return n
 }
 
 // crcOf is the checksum of a record's content.

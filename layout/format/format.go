@@ -3,7 +3,9 @@
 //
 // The files are not trusted. Nothing in them is executed, no length that they
 // declare is allocated before it is checked against the file, and every reader
-// has fixed limits on memory, depth and work. A reader looks at headers,
+// has fixed limits on depth, work and memory: whatever a file says, Check
+// allocates less than 512 MiB for it, most of which is garbage at once, and
+// Verify inflates no more than 16 GiB of it. A reader looks at headers,
 // directories and pickles, never at tensors: a checkpoint of 500 MB costs some
 // kilobytes of reading.
 package format

@@ -239,20 +239,3 @@ func TestCheckOfShrunkenFile(t *testing.T) {
 		}
 	}
 }
-
-func FuzzCheck(f *testing.F) {
-	for _, fixture := range fixtures(f) {
-		f.Add(fixture.name, fixture.data)
-	}
-	f.Fuzz(func(t *testing.T, name string, data []byte) {
-		r := bytes.NewReader(data)
-		res := Check(name, r, r.Size())
-		if !slices.Contains(Names, res.Format) {
-			t.Errorf("unknown format %q", res.Format)
-		}
-		if res.Problem != "" && (res.Proven || res.Checked || res.Scalars != nil) {
-			t.Errorf("both damaged and proven: %+v", res)
-		}
-		Verify(name, r, r.Size())
-	})
-}

@@ -92,7 +92,10 @@ var words = []struct {
 }{{"true", true}, {"false", false}, {"null", nil}, {"NaN", math.NaN()}, {"Infinity", math.Inf(1)}}
 
 func (p *jsonParser) object(depth int) (any, error) {
-	out := map[string]any{}
+	var out map[string]any
+	if p.left >= 0 {
+		out = map[string]any{}
+	}
 	err := p.members('}', func() error {
 		p.space()
 		if p.peek() != '"' {
@@ -115,7 +118,7 @@ func (p *jsonParser) object(depth int) (any, error) {
 }
 
 func (p *jsonParser) array(depth int) (any, error) {
-	out := []any{}
+	out := []any{} // takes no memory
 	err := p.members(']', func() error {
 		v, err := p.value(depth + 1)
 		if err == nil && p.left >= 0 {

@@ -1,9 +1,10 @@
 package format
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/binary"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,7 @@ func TestLimitsHold(t *testing.T) {
 		b = append(b, "PK\x05\x06\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00"...)
 		return b
 	}
+	x32k := "X\x00\x80\x00\x00" + strings.Repeat("x", 32<<10)
 	for _, c := range []struct {
 		name, file string
 		data       []byte
@@ -39,17 +41,29 @@ func TestLimitsHold(t *testing.T) {
 		{"a pickle of ever more lists", "a.pt", []byte("\x80\x02]" + strings.Repeat("]a", 4*mib) + "."), 512 * mib, "neither"},
 		{"a pickle of ever deeper tuples", "a.pt", []byte("\x80\x02N" + strings.Repeat("\x85", mib) + "."), 256 * mib, "proven"},
 		{"a pickle of ever more marks", "a.pt", []byte("\x80\x02" + strings.Repeat("(", 4*mib) + "."), 256 * mib, "neither"},
+		{"a pickle of ever more entries of the memo", "a.pt", []byte("\x80\x02N" + strings.Repeat("\x94", 4*mib) + "."), 256 * mib, "neither"},
+		{"a pickle of lists as long as the stack", "a.pt", []byte("\x80\x02" + strings.Repeat("("+strings.Repeat("N", mib-1)+"l", 8) + "."), maxAllocated, "neither"},
+		{"a pickle that encodes one text again and again", "a.pt", []byte("\x80\x02" + x32k + "q\x00X\x06\x00\x00\x00latin1q\x01c_codecs\nencode\nq\x02" +
+			strings.Repeat("h\x02h\x00h\x01\x86R", mib) + "."), 256 * mib, "neither"},
+		{"a pickle that inflates to 16 MiB", "a.pt", deflated("m/data.pkl", []byte("\x80\x02"+strings.Repeat("]", maxInflated-3)+".")), maxAllocated, "neither"},
+		{"a pickle that inflates to 128 MiB", "a.pt", deflated("m/data.pkl", make([]byte, 128*mib)), 2 * mib, "neither"},
 		{"a pickle that doubles 40 times", "a.pt", []byte("\x80\x02}K\x00N" + strings.Repeat("2\x86", 40) + "s."), 64 * mib, "proven"},
 		{"a safetensors header of 2^40 bytes", "a.safetensors", append(le.AppendUint64(nil, 1<<40), "{}"...), mib, "refused"},
 		{"a safetensors header of 2^63 bytes", "a.safetensors", append(le.AppendUint64(nil, 1<<63), "{}"...), mib, "refused"},
+		{"a safetensors tensor of 2^64 bytes", "a.safetensors", safetensors(`{"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`, 0), mib, "refused"},
+		{"a safetensors tensor at 2^63", "a.safetensors", safetensors(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[9223372036854775807,9223372036854775808]}}`, 0), mib, "refused"},
+		{"a safetensors header of many names", "a.safetensors", safetensors("{"+strings.Repeat(`"a":{},`, 4*mib)+`"a":{}}`, 0), maxAllocated, "neither"},
+		{"an array of 2^64 bytes", "a.npz", stored("a.npy", "\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296)}  "), mib, "proven"},
+		{"an array with a header of 2^32 bytes", "a.npz", stored("a.npy", "\x93NUMPY\x02\x00\xff\xff\xff\xff{}"), mib, "refused"},
+		{"an HDF5 file that ends at 2^64", "a.h5", []byte(hdf5Signature + "\x02\x08\x08\x00" + strings.Repeat("\xff", 32)), mib, "refused"},
+		{"an HDF5 file of numbers of 255 bytes", "a.h5", []byte(hdf5Signature + "\x02\xff\xff\x00" + strings.Repeat("\x00", 48)), mib, "refused"},
+		{"an HDF5 file behind ever larger user blocks", "a.h5", make([]byte, 4*mib), mib, "refused"},
+		{"a JSON text of ever more objects", "a.json", []byte("[" + strings.Repeat("{},", 20*mib) + "0]"), 128 * mib, "proven"},
 		{"a JSON text of ever deeper arrays", "a.json", bytes.Repeat([]byte("["), 4*mib), 16 * mib, "neither"},
 		{"a JSON text of many values", "a.json", []byte("[" + strings.Repeat("0,", 4*mib) + "0]"), 128 * mib, "proven"},
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		res := check(c.file, c.data)
-		runtime.ReadMemStats(&after)
-		if spent := after.TotalAlloc - before.TotalAlloc; spent > c.allowed {
+		var res Result
+		if spent := spend(t, func() { res = check(c.file, c.data) }); spent > c.allowed {
 			t.Errorf("%s: %d MiB allocated, %d allowed", c.name, spent/mib, c.allowed/mib)
 		}
 		got := "neither"
@@ -62,6 +76,53 @@ func TestLimitsHold(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %s (%q), want %s", c.name, got, res.Problem, c.want)
 		}
+	}
+}
+
+// deflated is a zip of one compressed record, and of torch's version beside it.
+func deflated(name string, content []byte) []byte {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, rec := range []struct {
+		name    string
+		content []byte
+	}{{name, content}, {"m/version", []byte("3\n")}} {
+		out, err := w.Create(rec.name)
+		if err == nil {
+			_, err = out.Write(rec.content)
+		}
+		if err != nil {
+			panic(err) // memory has no errors
+		}
+	}
+	w.Close()
+	return b.Bytes()
+}
+
+// stored is a zip of one record as it is.
+func stored(name, content string) []byte {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	out, _ := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+	out.Write([]byte(content))
+	w.Close()
+	return b.Bytes()
+}
+
+// A small file can inflate to one of any size: that much is not verified, and no
+// byte of it is inflated.
+func TestVerifyInflatesWithinLimits(t *testing.T) {
+	data := deflated("a", []byte("a"))
+	at := bytes.LastIndex(data, []byte("PK\x01\x02")) // of the version, which comes last
+	at = bytes.LastIndex(data[:at], []byte("PK\x01\x02"))
+	huge := binary.LittleEndian.AppendUint64([]byte{1, 0, 8, 0}, 1<<50) // a zip64 field: the size of the content
+	entry := slices.Concat(data[at:at+24], []byte{0xff, 0xff, 0xff, 0xff}, data[at+28:at+30], []byte{12, 0}, data[at+32:at+47], huge)
+	end := bytes.LastIndex(data, []byte("PK\x05\x06"))
+	bomb := slices.Concat(data[:at], entry, data[at+47:])
+	binary.LittleEndian.PutUint32(bomb[end+12+12:], uint32(end+12-at))
+	res := Verify("a.zip", bytes.NewReader(bomb), int64(len(bomb)))
+	if res.Problem != "" || !res.Proven || !res.Checked || res.Verified {
+		t.Errorf("%+v", res)
 	}
 }
 

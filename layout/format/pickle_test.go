@@ -209,17 +209,3 @@ func appendPickle(b []byte, v any, then byte) []byte {
 	}
 	return append(b, then)
 }
-
-func FuzzScanPickle(f *testing.F) {
-	for _, fixture := range fixtures(f) {
-		if strings.HasSuffix(fixture.name, ".pkl") || fixture.name == "torch_legacy.pth" {
-			f.Add(fixture.data)
-		}
-	}
-	f.Add(torchPickle(manyStorages(3, 1)))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if p, err := scan(data); err == nil {
-			plain(p.top)
-		}
-	})
-}

@@ -26,6 +26,7 @@ func (m *machine) call(callee, args any) any {
 	case "_codecs.encode": // how protocol 2 writes bytes
 		if len(a) == 2 && a[1] == any("latin1") {
 			if s, ok := a[0].(string); ok {
+				m.memory -= int64(len(s)) // a copy, which a few bytes can ask for
 				return latin1(s)
 			}
 		}
@@ -60,14 +61,15 @@ func setState(v, state any) {
 
 // latin1 turns text back into the bytes that it stands for.
 func latin1(s string) any {
-	b := make([]byte, 0, len(s))
+	var b strings.Builder
+	b.Grow(len(s))
 	for _, r := range s {
 		if r > 0xff || r == utf8.RuneError {
 			return Opaque{}
 		}
-		b = append(b, byte(r))
+		b.WriteByte(byte(r))
 	}
-	return rawBytes(b)
+	return rawBytes(b.String())
 }
 
 // scalar decodes the bytes of a number of this type.

@@ -79,7 +79,7 @@ func (s *Store) scan(dir string, dev uint64, manifests map[string]*Manifest) err
 			continue
 		}
 		st, err := s.disk.Stat(p)
-		if err != nil || !st.IsDir() || st.Dev != dev {
+		if err != nil || !st.IsDir() || st.Dev != dev || st.Mounted {
 			continue
 		}
 		if rec := s.checkpoint(dir, e.Name); rec != nil {

@@ -2,17 +2,34 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+	"unicode"
 
 	"ckptfs/fs/store/disk"
 )
 
 // What lies in the private directory may be anything after a crash, or when
-// somebody has edited it: it is read without a panic, and no path in it leads
-// out of the directory.
+// somebody has edited it: it is read without a panic and within a limit, and no
+// path in it leads out of the directory.
+
+// within runs f and fails when it takes more memory than private files may.
+func within(t testing.TB, f func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	if spent := after.TotalAlloc - before.TotalAlloc; spent > maxPrivateMemory {
+		t.Errorf("%d MiB allocated", spent>>20)
+	}
+}
 
 // openReadOnly is a store over a directory whose private state a fuzzer writes.
 func openReadOnly(t *testing.T, file string, data []byte) *Store {
@@ -57,20 +74,19 @@ func FuzzJournal(f *testing.F) {
 	}
 	f.Add([]byte("{"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := openReadOnly(t, journalPath("id"), data)
-		steps, err := s.readJournal()
+		var j *journal
+		var err error
+		within(t, func() { j, err = parseJournal("id.json", data) })
 		if err != nil {
-			t.Fatal(err)
+			return
 		}
-		for _, j := range steps {
-			for _, p := range []string{j.ID, j.Name, j.Run, j.Aside} {
-				if leaves(p) {
-					t.Errorf("record %+v leads to %q", *j, p)
-				}
+		for _, p := range []string{j.ID, j.Name, j.Run, j.Aside} {
+			if leaves(p) {
+				t.Errorf("record %+v leads to %q", *j, p)
 			}
-			if strings.Contains(j.Name, "/") || strings.Contains(j.ID, "/") || private(filepath.Join(j.Run, j.Name)) {
-				t.Errorf("record %+v", *j)
-			}
+		}
+		if j.ID != "id" || strings.Contains(j.Name, "/") || private(filepath.Join(j.Run, j.Name)) {
+			t.Errorf("record %+v", *j)
 		}
 	})
 }
@@ -90,8 +106,9 @@ func FuzzSaveNote(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := openReadOnly(t, stagingDir+"/id/save.json", data)
-		n, err := s.readNote("id")
+		var n *saveNote
+		var err error
+		within(t, func() { n, err = parseNote("id", data) })
 		if err != nil {
 			return
 		}
@@ -100,6 +117,7 @@ func FuzzSaveNote(f *testing.F) {
 		}
 	})
 }
+
 func FuzzManifest(f *testing.F) {
 	for _, m := range []Manifest{
 		{Format: manifestFormat, ID: "id", Name: last, Files: []ManifestFile{{Path: "config.json", Size: 3}}},
@@ -115,8 +133,9 @@ func FuzzManifest(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := openReadOnly(t, manifestPath("id"), data)
-		m, err := s.readManifest("id")
+		var m *Manifest
+		var err error
+		within(t, func() { m, err = parseManifest("id", data) })
 		if err != nil {
 			return
 		}
@@ -129,5 +148,113 @@ func FuzzManifest(f *testing.F) {
 				t.Errorf("the manifest leads to %q", p)
 			}
 		}
+		if m.Size < 0 {
+			t.Errorf("%d bytes", m.Size)
+		}
 	})
+}
+
+func FuzzTrashNote(f *testing.F) {
+	for _, n := range []trashed{
+		{ID: "id", Run: "run", Name: last, Reason: "deleted", Size: 3, Valid: true},
+		{ID: "id", Run: "..", Name: last},
+		{ID: "id", Name: "../../etc"},
+		{ID: "id", Name: last, Size: -1 << 62},
+		{ID: "other", Name: last},
+	} {
+		b, err := json.Marshal(n)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		now := time.Now()
+		var n *trashed
+		within(t, func() { n = parseTrashed("id", data, now) })
+		if n.ID != "id" || leaves(n.Run) || leaves(n.Name) || n.Size < 0 || n.Deleted.After(now) {
+			t.Errorf("note %+v", *n)
+		}
+	})
+}
+
+func FuzzQuarantineNote(f *testing.F) {
+	for _, h := range []Held{
+		{ID: "id", Path: last + "/config.json", Reason: "killed by SIGKILL", Size: 3},
+		{ID: "id", Path: "../../../etc/passwd"},
+		{ID: "id", Path: "/etc/passwd", Size: -1},
+		{ID: "other", Path: last},
+	} {
+		b, err := json.Marshal(h)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		now := time.Now()
+		var h *Held
+		within(t, func() { h = parseHeld("id", data, now) })
+		if h.ID != "id" || leaves(h.Path) || h.Size < 0 || h.Since.After(now) {
+			t.Errorf("note %+v", *h)
+		}
+	})
+}
+
+func FuzzLockBody(f *testing.F) {
+	f.Add([]byte(`{"pid":1,"mountpoint":"/mnt"}`))
+	f.Add([]byte(`{"pid":-1}`))
+	f.Add([]byte("{\"pid\":1,\"mountpoint\":\"\\u001b]0;x\\u0007\"}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		err := heldBy(data)
+		if !errors.Is(err, ErrLocked) {
+			t.Fatal(err)
+		}
+		for _, r := range err.Error() {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q moves the cursor", err)
+			}
+		}
+	})
+}
+
+// Notes that ask for far more memory than they have bytes, and their likes.
+func TestPrivateFilesAreBounded(t *testing.T) {
+	const head = `{"format":1,"id":"id","name":"` + last + `","files":[`
+	for name, text := range map[string]string{
+		"a manifest of ever more files":    head + strings.Repeat("{},", 16<<20) + "{}]}",
+		"a manifest of ever deeper arrays": head + strings.Repeat("[", 32<<20),
+		"a manifest of ever more metrics":  head + `],"metrics":{` + manyKeys(2<<20) + `}}`,
+		"a manifest that is too long":      strings.Repeat(" ", maxPrivate+1),
+	} {
+		s := openReadOnly(t, manifestPath("id"), []byte(text))
+		within(t, func() {
+			if m, err := s.readManifest("id"); err == nil && len(m.Files) > 0 {
+				t.Errorf("%s is believed", name)
+			}
+		})
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	// A checkpoint of many files has a long note: it must not lose its save.
+	found := map[string]uint64{}
+	for i := range 100_000 {
+		found[fmt.Sprintf("shards/of/a/large/array/%08d", i)] = uint64(i)
+	}
+	b, err := json.Marshal(saveNote{ID: "id", Name: last, Found: found})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openReadOnly(t, stagingDir+"/id/save.json", b).readNote("id"); err != nil {
+		t.Error(err)
+	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"%d":1,`, i)
+	}
+	return b.String() + `"":1`
 }

@@ -66,13 +66,13 @@ func (s *Store) readJournal() ([]*journal, error) {
 	var out []*journal
 	for _, e := range list {
 		p := path.Join(journalDir, e.Name)
-		j := new(journal)
-		b, err := s.readFile(p, 1<<20)
-		if err == nil && strings.HasSuffix(e.Name, ".json") {
-			err = json.Unmarshal(b, j)
+		var j *journal
+		b, err := s.readFile(p, maxPrivate)
+		if err == nil {
+			j, err = parseJournal(e.Name, b)
 		}
-		if err != nil || j.valid(e.Name) != nil {
-			s.log.Warn("a journal record is not whole; its step had not begun", "record", p, "err", errors.Join(err, j.valid(e.Name)))
+		if err != nil {
+			s.log.Warn("a journal record is not whole; its step had not begun", "record", p, "err", err)
 			if err := s.removeAll("recover:journal", p); err != nil {
 				return nil, err
 			}
@@ -81,6 +81,14 @@ func (s *Store) readJournal() ([]*journal, error) {
 		out = append(out, j)
 	}
 	return out, nil
+}
+
+func parseJournal(file string, b []byte) (*journal, error) {
+	j := new(journal)
+	if err := json.Unmarshal(b, j); err != nil {
+		return nil, err
+	}
+	return j, j.valid(file)
 }
 
 // valid refuses records that would lead anywhere but where a commit goes.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -16,6 +17,17 @@ type Held struct {
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
 	Size   int64     `json:"size"`
+}
+
+// parseHeld reads the note of a file. One that names anything but a place below
+// the directory says nothing.
+func parseHeld(id string, b []byte, now time.Time) *Held {
+	h := new(Held)
+	if json.Unmarshal(b, h) != nil || h.ID != id || !fs.ValidPath(h.Path) || private(h.Path) || h.Size < 0 {
+		return &Held{ID: id, Path: id, Reason: "its note is not readable", Since: now}
+	}
+	h.Since = past(h.Since, now)
+	return h
 }
 
 // intoQuarantine moves a staged file into quarantine.
@@ -63,11 +75,8 @@ func (s *Store) loadQuarantine() error {
 			continue
 		}
 		h := &Held{ID: e.Name, Path: e.Name, Reason: "its note is missing", Since: s.clock.Now()}
-		if b, err := s.readFile(path.Join(quarantineDir, e.Name+".json"), 1<<20); err == nil {
-			var noted Held
-			if json.Unmarshal(b, &noted) == nil && noted.ID == e.Name {
-				h = &noted
-			}
+		if b, err := s.readFile(path.Join(quarantineDir, e.Name+".json"), maxPrivate); err == nil {
+			h = parseHeld(e.Name, b, s.clock.Now())
 		}
 		s.quarantine = append(s.quarantine, h)
 	}

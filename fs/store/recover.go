@@ -265,10 +265,14 @@ func (s *Store) isDir(p string) bool {
 }
 
 func (s *Store) readNote(id string) (*saveNote, error) {
-	b, err := s.readFile(path.Join(stagingDir, id, "save.json"), 1<<20)
+	b, err := s.readFile(path.Join(stagingDir, id, "save.json"), maxPrivate)
 	if err != nil {
 		return nil, err
 	}
+	return parseNote(id, b)
+}
+
+func parseNote(id string, b []byte) (*saveNote, error) {
 	n := new(saveNote)
 	if err := json.Unmarshal(b, n); err != nil {
 		return nil, fmt.Errorf("read save %s: %w", id, err)

@@ -39,6 +39,7 @@ const (
 	journalDir    = Private + "/journal"
 	pinsFile      = Private + "/pins.json"
 	lockFile      = Private + "/lock"
+	logFile       = Private + "/log"
 )
 
 // Clock is the time as the store sees it, so that tests need no sleeping.
@@ -184,10 +185,8 @@ func newStore(d disk.Disk, opts Options) *Store {
 
 // prepare makes the private directory, takes the lock and probes the disk.
 func (s *Store) prepare() error {
-	for _, dir := range []string{Private, stagingDir, manifestDir, historyDir, trashDir, quarantineDir, journalDir} {
-		if err := s.disk.Mkdir("prepare", dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-			return err
-		}
+	if err := makePrivate(s.disk); err != nil {
+		return err
 	}
 	lock, err := takeLock(s.disk, s.opts.Mountpoint)
 	if err != nil {

@@ -26,6 +26,26 @@ type trashed struct {
 
 func (t *trashed) path() string { return path.Join(trashDir, t.ID) }
 
+// parseTrashed reads the note of an entry. One that names anything but a place
+// below the directory says nothing.
+func parseTrashed(id string, b []byte, now time.Time) *trashed {
+	t := new(trashed)
+	if json.Unmarshal(b, t) != nil || t.ID != id || !plainName(t.Name) || !plainRun(t.Run) || t.Size < 0 {
+		return &trashed{ID: id, Name: id, Reason: "its note is not readable", Deleted: now}
+	}
+	t.Deleted = past(t.Deleted, now)
+	return t
+}
+
+// past is a time that was written down, but not one to come: a clock that was
+// wrong would keep what it dated for ever.
+func past(t, now time.Time) time.Time {
+	if t.After(now) {
+		return now
+	}
+	return t
+}
+
 // retire moves what lies under a natural name away: a version that was renamed
 // aside and whose successor is not committed into the history, where it goes on
 // standing for the old name; anything else into the trash. Needs rec.mu.
@@ -158,10 +178,8 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 			continue
 		}
 		t := &trashed{ID: e.Name, Name: e.Name, Reason: "its note is missing", Deleted: s.clock.Now()}
-		if b, err := s.readFile(path.Join(trashDir, e.Name+".json"), 1<<20); err == nil {
-			if json.Unmarshal(b, t) != nil || t.ID != e.Name {
-				t = &trashed{ID: e.Name, Name: e.Name, Reason: "its note is not readable", Deleted: s.clock.Now()}
-			}
+		if b, err := s.readFile(path.Join(trashDir, e.Name+".json"), maxPrivate); err == nil {
+			t = parseTrashed(e.Name, b, s.clock.Now())
 		}
 		if m := manifests[t.ID]; m != nil {
 			t.version = &Version{Manifest: *m, path: t.path()}

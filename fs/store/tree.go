@@ -2,6 +2,8 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -15,11 +17,18 @@ type treeEntry struct {
 	st  disk.Stat
 }
 
-// walk lists everything below dir, directories before what is in them.
-func (s *Store) walk(dir string) ([]treeEntry, error) {
+// walk lists everything below dir, directories before what is in them. What is
+// mounted there is not of the tree: only the directory that it is mounted on is.
+func (s *Store) walk(dir string) ([]treeEntry, error) { return s.walkTo(dir, disk.Deepest) }
+
+// walkTo refuses a tree whose directories are nested deeper than so many.
+func (s *Store) walkTo(dir string, deepest int) ([]treeEntry, error) {
 	var out []treeEntry
-	var visit func(rel string) error
-	visit = func(rel string) error {
+	var visit func(rel string, depth int) error
+	visit = func(rel string, depth int) error {
+		if depth > deepest {
+			return fmt.Errorf("list %s: directories nested deeper than %d: %w", dir, deepest, unix.ENAMETOOLONG)
+		}
 		list, err := s.disk.ReadDir(path.Join(dir, rel))
 		if err != nil {
 			return err
@@ -34,15 +43,15 @@ func (s *Store) walk(dir string) ([]treeEntry, error) {
 				return err
 			}
 			out = append(out, treeEntry{p, st})
-			if st.IsDir() {
-				if err := visit(p); err != nil {
+			if st.IsDir() && !st.Mounted {
+				if err := visit(p, depth+1); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	}
-	return out, visit("")
+	return out, visit("", 0)
 }
 
 // clone makes at to a copy of the tree at from that shares its files: a hard
@@ -62,6 +71,9 @@ func (s *Store) clone(op disk.Op, from, to string) error {
 	}
 	for _, e := range tree {
 		src, dst := path.Join(from, e.rel), path.Join(to, e.rel)
+		if e.st.Mounted {
+			return fmt.Errorf("%s is a mountpoint, and cannot be saved anew; unmount it: %w", src, unix.EBUSY)
+		}
 		if e.st.IsDir() {
 			err = s.disk.Mkdir(op, dst, 0o700)
 		} else {
@@ -97,7 +109,9 @@ func (s *Store) share(op disk.Op, from, to string, st *disk.Stat) error {
 	return err
 }
 
-// removeAll removes a tree below the private directory, or a plain one.
+// removeAll removes a tree below the private directory, or a plain one, however
+// deep. It fails with EBUSY before a mountpoint, and takes nothing from what is
+// mounted there.
 func (s *Store) removeAll(op disk.Op, dir string) error {
 	st, err := s.disk.Stat(dir)
 	if errors.Is(err, unix.ENOENT) {
@@ -109,7 +123,7 @@ func (s *Store) removeAll(op disk.Op, dir string) error {
 	if !st.IsDir() {
 		return s.unlink(op, dir, &st)
 	}
-	tree, err := s.walk(dir)
+	tree, err := s.walkTo(dir, math.MaxInt)
 	if err != nil {
 		return err
 	}

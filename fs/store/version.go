@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,22 +93,39 @@ func (s *Store) writeManifest(op disk.Op, m *Manifest) error {
 	return s.writeFile(op, manifestPath(m.ID), append(b, '\n'), true)
 }
 
+// The limits of a private file, in bytes, and of a manifest in files: the
+// largest checkpoints have some 100,000, at 200 bytes each. Reading one takes
+// less than maxPrivateMemory.
+const (
+	maxPrivate       = 64 << 20
+	maxManifestFiles = 1 << 18
+	maxPrivateMemory = 512 << 20
+)
+
 func (s *Store) readManifest(id string) (*Manifest, error) {
-	b, err := s.readFile(manifestPath(id), 256<<20)
+	b, err := s.readFile(manifestPath(id), maxPrivate)
 	if err != nil {
 		return nil, err
 	}
-	m := new(Manifest)
-	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("read %s: %w", manifestPath(id), err)
-	}
-	if m.Format != manifestFormat || m.ID != id {
-		return nil, fmt.Errorf("read %s: format %d of version %q is not known", manifestPath(id), m.Format, m.ID)
-	}
-	if err := m.valid(); err != nil {
+	m, err := parseManifest(id, b)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", manifestPath(id), err)
 	}
 	return m, nil
+}
+
+func parseManifest(id string, b []byte) (*Manifest, error) {
+	if n := bytes.Count(b, []byte("{")); n > maxManifestFiles {
+		return nil, fmt.Errorf("%d files, %d are allowed", n, maxManifestFiles)
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, err
+	}
+	if m.Format != manifestFormat || m.ID != id {
+		return nil, fmt.Errorf("format %d of version %q is not known", m.Format, m.ID)
+	}
+	return m, m.valid()
 }
 
 // valid refuses names and paths that would lead out of the directory.
@@ -115,10 +133,17 @@ func (m *Manifest) valid() error {
 	if !plainName(m.ID) || !plainName(m.Name) || !plainRun(m.Run) {
 		return fmt.Errorf("checkpoint %q of run %q is not a path below the directory", m.Name, m.Run)
 	}
+	total := int64(0)
 	for _, f := range m.Files {
 		if !fs.ValidPath(f.Path) {
 			return fmt.Errorf("file %q is not a path below the checkpoint", f.Path)
 		}
+		if total += f.Size; f.Size < 0 || total < 0 {
+			return fmt.Errorf("file %q has an impossible size", f.Path)
+		}
+	}
+	if m.Size != total {
+		return fmt.Errorf("its files have %d bytes, not %d", total, m.Size)
 	}
 	return nil
 }
@@ -128,7 +153,12 @@ func (m *Manifest) valid() error {
 // Without sync it is only atomic against a kill.
 func (s *Store) writeFile(op disk.Op, p string, data []byte, sync bool) error {
 	tmp := p + ".new"
-	f, err := s.disk.Open(op, tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := s.disk.Open(op, tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, unix.EEXIST) { // left by a crash; whatever it is, it is not written to
+		if err = s.disk.Unlink(op, tmp); err == nil {
+			f, err = s.disk.Open(op, tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+	}
 	if err != nil {
 		return err
 	}

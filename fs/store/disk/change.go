@@ -94,7 +94,7 @@ func (r *Root) Chtimes(op Op, p string, atime, mtime unix.Timespec) error {
 
 // Sync implements Disk. EINTR counts as a failure: what was lost is unknown.
 func (r *Root) Sync(op Op, p string) error {
-	f, err := r.Open(op, p, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := r.Open(op, p, unix.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

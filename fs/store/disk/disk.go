@@ -40,7 +40,8 @@ type Op string
 // believed. File systems promise more (ext4 and XFS keep all changes of names in
 // their order); nothing here may rest on that.
 type Disk interface {
-	// Open opens a file or directory; the last component is never followed.
+	// Open opens a regular file or a directory; the last component is never
+	// followed, and nothing else is opened: it is ENXIO, and never waited for.
 	Open(op Op, path string, flags int, mode uint32) (*os.File, error)
 	// Stat describes path without following a symbolic link.
 	Stat(path string) (Stat, error)
@@ -108,6 +109,7 @@ type Stat struct {
 	Blksize             uint32
 	Atime, Mtime, Ctime unix.Timespec
 	BirthNS             int64
+	Mounted             bool // another file system, or a part of one, is mounted there
 }
 
 // IsDir reports whether it is a directory.

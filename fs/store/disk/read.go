@@ -1,20 +1,41 @@
 package disk
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // Open implements Disk.
 func (r *Root) Open(op Op, p string, flags int, mode uint32) (*os.File, error) {
+	if flags&unix.O_PATH == 0 {
+		flags |= unix.O_NONBLOCK // a pipe may stand under the name
+	}
 	fd, err := r.openat(p, flags, mode)
+	const made = unix.O_CREAT | unix.O_EXCL
+	if err == nil && flags&unix.O_PATH == 0 && flags&made != made {
+		err = ordinary(fd)
+	}
 	if err != nil {
 		return nil, wrap(op, "open", p, err)
 	}
 	return os.NewFile(uintptr(fd), p), nil
+}
+
+// ordinary closes what is neither a file nor a directory.
+func ordinary(fd int) error {
+	st, err := Fstat(fd)
+	if err == nil && !st.IsRegular() && !st.IsDir() {
+		err = unix.ENXIO
+	}
+	if err != nil {
+		unix.Close(fd)
+	}
+	return err
 }
 
 // Stat implements Disk.
@@ -45,6 +66,7 @@ func statx(dir int, base string, flags int) (Stat, error) {
 		Ino: x.Ino, Size: int64(x.Size), Blocks: x.Blocks, Blksize: x.Blksize,
 		Atime: timespec(x.Atime), Mtime: timespec(x.Mtime), Ctime: timespec(x.Ctime),
 	}
+	st.Mounted = x.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 	if x.Mask&unix.STATX_BTIME != 0 {
 		st.BirthNS = x.Btime.Sec*1e9 + int64(x.Btime.Nsec)
 	}
@@ -120,14 +142,25 @@ type subtree struct {
 	base string
 }
 
-// Open implements fs.FS.
+// Deepest is how deep directories may be nested in what is looked through.
+const Deepest = 256
+
+// Open implements fs.FS. What is mounted below is not there: it is not of the
+// tree.
 func (s subtree) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	f, err := s.root.Open("", path.Join(s.base, name), unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if strings.Count(name, "/") >= Deepest {
+		return nil, wrap("", "open", path.Join(s.base, name), unix.ENAMETOOLONG)
+	}
+	f, err := s.root.Open("", path.Join(s.base, name), unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
+	}
+	if st, err := Fstat(int(f.Fd())); err != nil || st.Mounted && name != "." {
+		f.Close()
+		return nil, wrap("", "open", path.Join(s.base, name), cmp.Or(err, error(unix.ENOENT)))
 	}
 	return f, nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,12 +41,37 @@ func holders(dir string, mount int) []holder {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if h, ok := holds(proc, dir, mount); ok {
+		if h, ok := answers(func() (holder, bool) { return holds(proc, dir, mount) }); ok {
 			h.pid, h.command = pid, commandOf(proc)
 			found = append(found, h)
 		}
 	}
 	return found
+}
+
+// lookBound is how long one process may take to be looked at.
+const lookBound = 250 * time.Millisecond
+
+// answers waits for a look at a process no longer than that. In execve the kernel
+// keeps most of /proc/PID locked, and it stays so for as long as a file system
+// does not let the process close a file: a stuck process anywhere on the machine
+// would keep every mount and unmount from happening.
+func answers(look func() (holder, bool)) (holder, bool) {
+	type answer struct {
+		holder
+		ok bool
+	}
+	said := make(chan answer, 1)
+	go func() {
+		h, ok := look()
+		said <- answer{h, ok}
+	}()
+	select {
+	case a := <-said:
+		return a.holder, a.ok
+	case <-time.After(lookBound):
+		return holder{}, false
+	}
 }
 
 // holds finds the first thing of a process that lies in dir.

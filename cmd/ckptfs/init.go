@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ckptfs/fs/store/disk"
 	"ckptfs/policy"
 )
 
@@ -38,7 +39,12 @@ func runInit(out io.Writer, arg string) error {
 		return err
 	}
 	file := filepath.Join(dir, configName)
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	root, err := disk.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	f, err := root.Open("init", configName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
 		return refusedError("%s is there already; edit it, or remove it first", file)
 	}

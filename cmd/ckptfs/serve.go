@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -26,7 +25,7 @@ func serve(req request, stderr io.Writer, ready func()) error {
 	if err != nil {
 		return err
 	}
-	log, err := openLog(req, stderr)
+	log, err := openLog(backing, req, stderr)
 	if err != nil {
 		backing.Close()
 		return remedy(err, req)
@@ -106,22 +105,21 @@ func stopOnSignal(server *fs.Server, req request, signals <-chan os.Signal, stop
 // openLog opens where the daemon logs to: stderr in the foreground, else the
 // file that was named, else the one in the private directory. Only a directory
 // that cannot be written goes without.
-func openLog(req request, stderr io.Writer) (*slog.Logger, error) {
+func openLog(backing *disk.Root, req request, stderr io.Writer) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if req.debug {
 		level = slog.LevelDebug
 	}
 	to := stderr
 	if !req.foreground || req.log != "" {
-		file := req.log
-		if file == "" {
-			private := filepath.Join(req.dir, store.Private)
-			if err := os.Mkdir(private, 0o700); err != nil && !errors.Is(err, os.ErrExist) && !req.readOnly {
-				return nil, fmt.Errorf("make %s: %w", private, err)
-			}
-			file = filepath.Join(private, "log")
+		var f *os.File
+		var err error
+		if req.log != "" {
+			f, err = os.OpenFile(req.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		} else {
+			// Never by its path: who owns the directory could lead it anywhere.
+			f, err = store.OpenLog(backing)
 		}
-		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		switch {
 		case err == nil:
 			to = f

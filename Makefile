@@ -11,6 +11,8 @@ BUILD := go build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VE
 FLAGS ?=
 # Kills of `make killtest`.
 ROUNDS ?= 200
+# What `make fuzz` gives each target: a duration, or a number of executions as 1000x.
+FUZZTIME ?= 5s
 # Debian's Python: python3-torch belongs to it, whatever python3 comes first in PATH.
 PYTHON ?= /usr/bin/python3
 
@@ -51,6 +53,10 @@ e2e: fuse torch build ## Train with PyTorch over a mount, with kills in the midd
 .PHONY: killtest
 killtest: fuse ## Kill ckptfs and its writers at random moments, ROUNDS times
 	$(call counted,ROUNDS=$(ROUNDS) go test -count=1 -timeout 0 -run Kill $(FLAGS) ./fs)
+
+.PHONY: fuzz
+fuzz: ## Look for input that breaks a reader, for FUZZTIME each
+	@FUZZTIME=$(FUZZTIME) testdata/fuzz.sh
 
 .PHONY: bench
 bench: fuse build ## Measure saves and loads through a mount against the disk itself

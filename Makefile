@@ -9,6 +9,8 @@ BUILD := go build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VE
 
 # Flags for `go test`, as in: make test FLAGS='-run Views -v'.
 FLAGS ?=
+# Power cuts of `make powercut`, for each file system and model; the long run is CUTS=100.
+CUTS ?= 5
 # Kills of `make killtest`.
 ROUNDS ?= 200
 # What `make fuzz` gives each target: a duration, or a number of executions as 1000x.
@@ -50,6 +52,10 @@ test: fuse ## Check the format, vet, and run all tests, mounted ones included
 e2e: fuse torch build ## Train with PyTorch over a mount, with kills in the middle of saves
 	$(PYTHON) -B testdata/trainers/e2e.py
 
+.PHONY: powercut
+powercut: fuse disks ## Cut the power CUTS times under ext4, XFS and btrfs (root)
+	$(call counted,CUTS=$(CUTS) go test -count=1 -timeout 0 $(FLAGS) ./fs/powercut)
+
 .PHONY: killtest
 killtest: fuse ## Kill ckptfs and its writers at random moments, ROUNDS times
 	$(call counted,ROUNDS=$(ROUNDS) go test -count=1 -timeout 0 -run Kill $(FLAGS) ./fs)
@@ -78,3 +84,11 @@ torch:
 	@$(PYTHON) -c 'import torch' 2>/dev/null || \
 		{ test "$$(id -u)" = 0 && apt-get update -q && apt-get install -qy python3-torch; } || \
 		{ echo "PyTorch is missing: sudo apt-get install python3-torch"; exit 1; }
+
+.PHONY: disks
+disks:
+	@test "$$(id -u)" = 0 || { echo "only root can attach and mount disk images: sudo make powercut"; exit 1; }
+	@missing=; for tool in mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs; do \
+		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
+	test -z "$$missing" || { apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } || \
+		{ echo "missing:$$missing"; exit 1; }

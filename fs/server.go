@@ -32,8 +32,9 @@ type MountOptions struct {
 	Config     policy.Config
 	AllowOther bool
 	ReadOnly   bool
-	Debug      bool     // log every FUSE request
-	Options    []string // further options for the kernel, as after -o
+	Debug      bool        // log every FUSE request
+	Options    []string    // further options for the kernel, as after -o
+	Clock      store.Clock // nil is the system's
 	Log        *slog.Logger
 }
 
@@ -73,7 +74,7 @@ func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	// Before anything is made: the store's files too get the modes that are asked for.
 	unix.Umask(0)
 	st, err := open(backing, store.Options{
-		Config: opts.Config, Mountpoint: opts.Mountpoint, Notify: m.notifier, Log: opts.Log,
+		Config: opts.Config, Mountpoint: opts.Mountpoint, Clock: opts.Clock, Notify: m.notifier, Log: opts.Log,
 	})
 	if err != nil {
 		backing.Close()

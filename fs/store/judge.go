@@ -11,6 +11,7 @@ import (
 	"ckptfs/fs/store/disk"
 	"ckptfs/fs/store/proc"
 	"ckptfs/layout"
+	"ckptfs/layout/format"
 )
 
 // verdict is what one look at a staged tree found.
@@ -234,7 +235,7 @@ func sameContent(a, b *disk.Stat) bool {
 // unproven says why a file that a process left open at exit may not be
 // published; "" when its format proves it whole.
 func (s *Store) unproven(d *draft) string {
-	r := s.checkFile(d.path(), d.rel)
+	r := s.checkFile(d.path(), d.rel, format.Check)
 	switch {
 	case r.Problem != "":
 		return r.Problem

@@ -1,0 +1,3 @@
+package powercut
+
+func serveDisk(a, b, c string) int { return 1 }

@@ -1,0 +1,223 @@
+package powercut
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store"
+	"ckptfs/fs/store/disk"
+	"ckptfs/policy"
+	"ckptfs/testdata/saves"
+)
+
+// found is what is wrong with a disk after the power came back, in words.
+type found struct {
+	ckptfs, control []string
+
+	mu sync.Mutex
+}
+
+func (f *found) complain(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ckptfs = append(f.ckptfs, fmt.Sprintf(format, args...))
+}
+
+// recover brings a disk back that the power left, and looks for broken promises.
+// promised is the newest save of each run that was promised before.
+func (m *machine) recover(image string, promised map[string]int) *found {
+	m.t.Helper()
+	f := new(found)
+	m.insert(image, false)
+	defer m.eject()
+	err := m.fs.mount(m.device.path(), m.at) // replays the journal
+	if err == nil {
+		m.must(unmount(m.at))
+		err = m.fs.check(m.device.path())
+	}
+	if err == nil {
+		err = m.fs.mount(m.device.path(), m.at)
+	}
+	if err != nil {
+		f.complain("the file system itself: %v", err)
+		return f
+	}
+	defer func() { m.must(unmount(m.at)) }()
+	defer m.reboot()()
+
+	for _, pattern := range controlPatterns {
+		run := filepath.Join(controlDir, pattern)
+		newest, problems := m.natural(run)
+		if newest < promised[run] {
+			problems = append(problems, fmt.Sprintf("save %d was through, %d is there", promised[run], newest))
+		}
+		for _, p := range problems {
+			f.control = append(f.control, run+": "+p)
+		}
+	}
+	m.checkNatural(f, "before recovery")
+	trash := m.checkStore(f)
+	m.checkNatural(f, "after recovery")
+	m.checkMount(f, promised, trash)
+	return f
+}
+
+// reboot makes this another boot of the machine: ckptfs must not believe what it
+// would if only it had died.
+func (m *machine) reboot() (undo func()) {
+	const bootID = "/proc/sys/kernel/random/boot_id"
+	other := filepath.Join(scratch(m.t, "boot"), "id")
+	m.must(os.WriteFile(other, []byte("after-the-power-cut\n"), 0o444))
+	m.must(unix.Mount(other, bootID, "", unix.MS_BIND, ""))
+	return func() { m.must(unix.Unmount(bootID, 0)) }
+}
+
+// natural reads everything under natural names in a run of the disk itself: the
+// newest save, and what is no whole checkpoint.
+func (m *machine) natural(run string) (newest int, problems []string) {
+	entries, err := os.ReadDir(filepath.Join(m.at, run))
+	if err != nil {
+		return 0, []string{err.Error()}
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".tmp_") { // a name that promises nothing
+			continue
+		}
+		token, err := saves.Load(filepath.Join(m.at, run, e.Name()))
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", e.Name(), err))
+			continue
+		}
+		newest = max(newest, number(token))
+		if token == "" || !strings.HasPrefix(e.Name(), "checkpoint_") {
+			continue
+		}
+		if owner := saves.Target(saves.InPlaceNew, token); e.Name() != owner {
+			problems = append(problems, fmt.Sprintf("%s holds what belongs to %s", e.Name(), owner))
+		}
+	}
+	return newest, problems
+}
+
+// checkNatural is P4: under natural names there is nothing but whole checkpoints,
+// each with its own content.
+func (m *machine) checkNatural(f *found, when string) {
+	for _, pattern := range saves.Patterns {
+		_, problems := m.natural(filepath.Join(runsDir, pattern))
+		for _, p := range problems {
+			f.complain("%s, under natural names: %s/%s", when, pattern, p)
+		}
+	}
+}
+
+// checkStore recovers without a mount, and compares every version with the
+// hashes of its commit. It returns the newest whole save of each run in the
+// trash.
+func (m *machine) checkStore(f *found) (trash map[string]int) {
+	root, err := disk.OpenRoot(filepath.Join(m.at, runsDir))
+	m.must(err)
+	cfg, err := policy.Parse("config", []byte(config))
+	m.must(err)
+	st, err := store.Open(root, store.Options{Config: cfg})
+	if err != nil {
+		f.complain("recovery: %v", err)
+		return nil
+	}
+	defer func() { m.must(st.Close()) }()
+	st.Settle(context.Background(), nil)
+	versions, err := st.Verify(context.Background())
+	m.must(err)
+	trash = map[string]int{}
+	for _, v := range versions {
+		damage := v.Damage()
+		if len(damage) > 0 {
+			f.complain("verify: %s/%s, %s, version %s: %s", v.Run, v.Name, v.State, v.Version, strings.Join(damage, "; "))
+		} else if v.State == policy.Trash {
+			token, err := saves.Load(filepath.Join(m.at, runsDir, store.Private, "trash", v.Version))
+			if err != nil {
+				f.complain("the trash: version %s of %s/%s: %v", v.Version, v.Run, v.Name, err)
+			}
+			trash[v.Run] = max(trash[v.Run], number(token))
+		}
+	}
+	return trash
+}
+
+// checkMount mounts ckptfs as after a boot: the views are whole (P1), what was
+// promised is there or newer (P2), and the trainers' next saves go through.
+func (m *machine) checkMount(f *found, promised, trash map[string]int) {
+	m.startDaemon()
+	defer m.stopDaemon()
+	var all sync.WaitGroup
+	for i, pattern := range saves.Patterns {
+		all.Go(func() {
+			newest, problems := m.viewed(pattern)
+			for _, p := range problems {
+				f.complain("in the mount: %s/%s", pattern, p)
+			}
+			// Who deletes before he writes has, in between, what lies in the trash.
+			kept := newest
+			if saves.HasGap(pattern) {
+				kept = max(kept, trash[pattern])
+			}
+			if kept < promised[pattern] {
+				f.complain("in the mount: %s: save %d was promised, the views show %d, the trash holds %d",
+					pattern, promised[pattern], newest, trash[pattern])
+			}
+			if err := m.saveAgain(pattern, m.newest+10*stride-m.newest%stride+i); err != nil {
+				f.complain("in the mount: %s: the next save: %v", pattern, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// viewed loads every view of a run.
+func (m *machine) viewed(pattern string) (newest int, problems []string) {
+	run := filepath.Join(m.at, runsDir, pattern)
+	paths := []string{"resume", "latest", "best"}
+	for _, index := range []string{"by-epoch", "by-step"} {
+		entries, err := os.ReadDir(filepath.Join(run, index))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			problems = append(problems, err.Error())
+		}
+		for _, e := range entries {
+			paths = append(paths, filepath.Join(index, e.Name()))
+		}
+	}
+	for _, p := range paths {
+		token, err := saves.Load(filepath.Join(run, p))
+		if errors.Is(err, os.ErrNotExist) && !strings.Contains(p, "/") {
+			continue // nothing resolves
+		}
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", p, err))
+		}
+		newest = max(newest, number(token))
+	}
+	return newest, problems
+}
+
+// saveAgain saves once more, and waits until a view shows it.
+func (m *machine) saveAgain(pattern string, n int) error {
+	run := filepath.Join(m.at, runsDir, pattern)
+	if err := saves.Save(run, pattern, tokenOf(n), 1<<10); err != nil {
+		return err
+	}
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for _, view := range views {
+			if token, _ := saves.Load(filepath.Join(run, view)); token == tokenOf(n) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("no view ever showed save %d", n)
+}

@@ -88,7 +88,7 @@ func (in *inspection) visit(path string, d fs.DirEntry, err error) error {
 	if path == in.layout.metadata.file {
 		in.scalars = res.Scalars
 	}
-	if res.Problem != "" {
+	if res.Problem != "" && !in.layout.Stranger(path) {
 		in.report.Problems = append(in.report.Problems, path+": "+res.Problem)
 	}
 	in.report.Files = append(in.report.Files, FileReport{

@@ -7,7 +7,7 @@ type Report struct {
 	Metrics  map[string]float64 // by the name in the metadata, e.g. "best_val_f1"; what is not finite is left out
 	Files    []FileReport       // every regular file, sorted by path
 	Missing  []string           // what the layout requires and is not there, in words that can follow "missing: "
-	Problems []string           // "path: what is wrong", one per damaged file
+	Problems []string           // "path: what is wrong", one per damaged file that is no stranger
 }
 
 // FileReport is one file of a checkpoint.
@@ -26,7 +26,7 @@ type FileReport struct {
 func (r *Report) Complete() bool { return len(r.Missing) == 0 }
 
 // Valid reports whether the checkpoint is complete and every recognised file
-// is structurally whole.
+// is structurally whole. A stranger may be damaged.
 func (r *Report) Valid() bool { return r.Complete() && len(r.Problems) == 0 }
 
 // Proven reports whether every file has proved its own content, which is what

@@ -23,12 +23,15 @@ func (s *Store) core(sv *save, rel string) {
 // beginsAttempt reports whether a change of rel by a process begins a new
 // attempt. Needs rec.mu.
 func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
+	if sv.carries != nil {
+		return false // nothing was done in it yet
+	}
 	if sv.recovered {
 		return true // whoever goes on does not know what the one before had done
 	}
 	if _, known := sv.writers[tgid]; !known && tgid != 0 {
-		for _, w := range sv.writers {
-			if w.End().Fate == proc.Died {
+		for tgid, w := range sv.writers {
+			if sv.authors[tgid] && w.End().Fate == proc.Died {
 				return true
 			}
 		}
@@ -58,9 +61,9 @@ func (s *Store) beginFresh(sv *save) error {
 // all core files count as not rewritten. Needs rec.mu.
 func (s *Store) newAttempt(sv *save) (*save, error) {
 	rec := sv.rec
-	if !s.hasWriters(rec) {
+	if len(s.awaited(rec)) == 0 {
 		v := s.inspectSave(rec, sv)
-		if v.whole() && s.coreRewritten(sv) && s.unwritable(sv, v.tree) == "" && s.doubts(sv) == "" {
+		if v.whole() && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 			s.seal(sv, v)
 			return s.openSave(rec)
 		}
@@ -83,22 +86,17 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	return sv, nil
 }
 
-// hasWriters reports whether a file of the record has an open writer.
-func (s *Store) hasWriters(rec *record) bool {
-	for _, d := range rec.drafts {
-		if len(d.handles) > 0 || len(d.guests) > 0 || !d.visible {
-			return true
-		}
-	}
-	return false
-}
-
 // coreRewritten reports whether every group of core files has a member that
-// this attempt wrote. Needs rec.mu.
+// this attempt wrote, or none at all. Needs rec.mu.
 func (s *Store) coreRewritten(sv *save) bool {
 	for _, group := range sv.rec.run.layout.CoreGroups() {
-		if !slices.ContainsFunc(sv.order, func(rel string) bool { return matchesAny(group, rel) }) {
-			return false
+		if slices.ContainsFunc(sv.order, func(rel string) bool { return matchesAny(group, rel) }) {
+			continue
+		}
+		for rel := range sv.found {
+			if _, err := s.disk.Stat(path.Join(sv.tree(), rel)); err == nil && matchesAny(group, rel) {
+				return false
+			}
 		}
 	}
 	return true

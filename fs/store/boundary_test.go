@@ -74,9 +74,9 @@ func TestBoundaryWithAnOpenWriter(t *testing.T) {
 		b.seed(map[string]content{last: {"old", 1, 0}})
 		p, q := b.process(), b.process()
 		b.must(p.save(last, content{"new", 2, 0}))
-		h, err := q.create(last + "/log.txt")
+		h, err := q.create(last + "/ema.bin") // of tensors: no stranger
 		b.must(err)
-		if err := b.Commit(last, true); err == nil || !strings.Contains(err.Error(), "log.txt (being written)") {
+		if err := b.Commit(last, true); err == nil || !strings.Contains(err.Error(), "ema.bin (being written)") {
 			t.Errorf("commit says %v", err)
 		}
 		b.must(b.SyncDir(last))

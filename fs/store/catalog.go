@@ -110,6 +110,8 @@ func (s *Store) adopt(rec *record, st *disk.Stat, manifests map[string]*Manifest
 	why := ""
 	if v == nil {
 		v, why = s.verify(rec, st)
+	} else if v.Removed != "" {
+		v, why = nil, v.Removed
 	}
 	s.change(rec, func() {
 		rec.natural, rec.invalid = true, why

@@ -17,6 +17,12 @@ func (s *Store) seal(sv *save, v verdict) {
 		sv.cancel()
 	}
 	s.change(sv.rec, func() {})
+	if err := s.carry(sv, &v); err != nil {
+		s.report("leave an open file behind", err)
+		sv.failed, sv.sealed = err.Error(), false
+		close(sv.through)
+		return
+	}
 	if !s.spawn(func() { s.commit(sv, v) }) {
 		sv.sealed = false
 		close(sv.through)
@@ -51,7 +57,8 @@ func (s *Store) commit(sv *save, v verdict) {
 		}
 		s.log.Error("commit failed; the version before stays", "checkpoint", rec.path(), "save", sv.id, "err", err)
 		s.event("commit-failed", rec.path(), err.Error())
-		if rec.current() != sv { // a newer save took over its content
+		if next := rec.current(); next != sv { // a newer save took over its content
+			s.inherit(next, sv)
 			s.drop(sv, "its commit failed and a newer save has replaced it")
 		}
 		rec.mu.Unlock()
@@ -76,6 +83,9 @@ func (s *Store) before(sv *save) <-chan struct{} {
 var errNotDurable = errors.New("it could not be made durable")
 
 func (s *Store) tryCommit(sv *save, v *verdict) error {
+	if err := s.copyStrangers(sv, v); err != nil {
+		return err
+	}
 	fresh := func(e treeEntry) bool { return !s.inBase(sv, e) }
 	if err := s.syncTree("commit:sync", sv.tree(), v.tree, fresh); err != nil {
 		return fmt.Errorf("%w: %w", errNotDurable, err)
@@ -122,7 +132,7 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 	m := &Manifest{
 		Format: manifestFormat, ID: sv.id, Run: rec.run.path, Name: rec.name,
 		Layout: rec.run.layout.Name, Kind: rec.match.Kind, Progress: v.report.Progress,
-		Metrics: v.report.Metrics, CommittedAt: s.clock.Now(), DirIno: dir.Ino,
+		Metrics: v.report.Metrics, CommittedAt: s.clock.Now(), DirIno: dir.Ino, Removed: sv.removal,
 	}
 	rec.mu.Unlock()
 	formats := map[string]string{}
@@ -192,7 +202,8 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 			rec.mu.Unlock()
 			return err
 		}
-		j.OldIno, j.Aside = st.Ino, s.retreat(rec, old)
+		j.OldIno = st.Ino
+		j.Aside, j.Why = s.retreat(sv, old)
 	}
 	rec.mu.Unlock() // a rename or removal of the name waits for sealed saves
 
@@ -209,10 +220,12 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 		rec.mu.Unlock()
 		return err
 	}
-	next := &Version{Manifest: *m, rec: rec, path: rec.path()}
 	s.mu.Lock()
-	rec.natural, rec.invalid = true, ""
-	sv.swapped, sv.next = true, next
+	rec.natural, rec.invalid = true, sv.removal
+	sv.swapped = true
+	if sv.removal == "" {
+		sv.next = &Version{Manifest: *m, rec: rec, path: rec.path()}
+	}
 	s.mu.Unlock()
 	rec.mu.Unlock()
 
@@ -221,23 +234,37 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	}
 	s.install(sv, old)
 	s.finish(sv)
-	s.counters.Commits.Add(1)
-	s.log.Info("committed", "checkpoint", rec.path(), "version", next.ID, "bytes", next.Size, "progress", next.Progress.String())
-	s.event("commit", rec.path(), fmt.Sprintf("%s, %d files, %d bytes", next.Progress, len(next.Files), next.Size))
-	s.report("tidy up after a commit", s.afterSwap(j))
+	s.announce(rec, sv, m)
+	s.report("tidy up after a commit", s.afterSwap(j, old))
 	s.opts.Notify.Dir(rec.path())
 	s.viewsMoved(rec.run)
 	s.prune(rec.run)
 	return nil
 }
 
-// retreat is where the directory under the natural name goes when it is
-// replaced: the history keeps versions, the trash anything else. Needs rec.mu.
-func (s *Store) retreat(rec *record, old *Version) string {
-	if old != nil {
-		return path.Join(historyDir, old.ID)
+// announce tells of what was committed.
+func (s *Store) announce(rec *record, sv *save, m *Manifest) {
+	if sv.removal != "" {
+		s.log.Info("files were removed; what is left is no checkpoint", "checkpoint", rec.path(), "why", sv.removal)
+		s.event("remove", rec.path(), sv.removal)
+		return
 	}
-	return path.Join(trashDir, s.newID())
+	s.counters.Commits.Add(1)
+	s.log.Info("committed", "checkpoint", rec.path(), "version", m.ID, "bytes", m.Size, "progress", m.Progress.String())
+	s.event("commit", rec.path(), fmt.Sprintf("%s, %d files, %d bytes", m.Progress, len(m.Files), m.Size))
+}
+
+// retreat is where the directory under the natural name goes when it is
+// replaced, and for the trash why: the history keeps versions that were
+// overwritten, the trash anything else. Needs rec.mu.
+func (s *Store) retreat(sv *save, old *Version) (to, why string) {
+	switch {
+	case old == nil:
+		return path.Join(trashDir, s.newID()), "replaced; it was not a valid checkpoint"
+	case sv.removal != "":
+		return path.Join(trashDir, old.ID), "files of it were removed, and what was left was no checkpoint: " + sv.removal
+	}
+	return path.Join(historyDir, old.ID), ""
 }
 
 // exchangeDirs is the swap itself; when it fails, undone says whether everything
@@ -317,6 +344,9 @@ func (s *Store) install(sv *save, old *Version) {
 	s.change(rec, func() {
 		rec.committed = sv.next
 		rec.remove(sv)
+		if sv.removal != "" {
+			return // the old one goes to the trash
+		}
 		if old != nil {
 			rec.history = append([]*Version{old}, rec.history...)
 		} else if kept {
@@ -325,6 +355,7 @@ func (s *Store) install(sv *save, old *Version) {
 			s.handOver(was)
 		}
 	})
+	s.carried(sv)
 	if old != nil {
 		s.leftView(old)
 	}
@@ -363,9 +394,9 @@ func (sv *save) old() string { return path.Join(sv.dir(), "old") }
 
 // afterSwap moves what a swap replaced to where it is kept, and tidies up. All
 // of it can be repeated; recovery does when a crash came in between.
-func (s *Store) afterSwap(j *journal) error {
+func (s *Store) afterSwap(j *journal, old *Version) error {
 	if j.OldIno != 0 {
-		if err := s.putAside(j); err != nil {
+		if err := s.putAside(j, old); err != nil {
 			return err
 		}
 	}
@@ -378,36 +409,21 @@ func (s *Store) afterSwap(j *journal) error {
 	return s.trimHistory(j.Run, j.Name)
 }
 
-// putAside renames the replaced directory, found by its inode, to its place.
-func (s *Store) putAside(j *journal) error {
+// putAside renames the replaced directory, found by its inode, to its place; v
+// is the version that it is, nil when it is none or not known yet.
+func (s *Store) putAside(j *journal, v *Version) error {
 	for _, from := range []string{path.Join(stagingDir, j.ID, "tree"), path.Join(stagingDir, j.ID, "old")} {
 		st, err := s.disk.Stat(from)
 		if err != nil || st.Ino != j.OldIno {
 			continue
 		}
-		v := s.versionAt(from)
 		if err := s.moveVersion("commit:keep", v, from, j.Aside); err != nil {
 			return err
 		}
 		if path.Dir(j.Aside) == trashDir {
-			s.noteTrash(path.Base(j.Aside), j.Run, j.Name, "replaced; it was not a valid checkpoint", nil)
+			s.noteTrash(path.Base(j.Aside), j.Run, j.Name, j.Why, v)
 		}
 		return s.disk.Sync("commit:keep", path.Dir(j.Aside))
-	}
-	return nil
-}
-
-// versionAt finds the version that lies at a path, nil when it is none.
-func (s *Store) versionAt(p string) *Version {
-	for _, rec := range s.allRecords() {
-		rec.mu.RLock()
-		for _, v := range append([]*Version{rec.committed}, rec.history...) {
-			if v != nil && v.where() == p {
-				rec.mu.RUnlock()
-				return v
-			}
-		}
-		rec.mu.RUnlock()
 	}
 	return nil
 }

@@ -14,15 +14,17 @@ import (
 )
 
 // draft is the one unpublished inode of a name in a save. Whoever opens the
-// name for writing joins it. Its fields are guarded by the record's mu.
+// name for writing joins it. Its fields are guarded by the record's mu (save
+// also by Store.mu).
 //
 //	made ──► (last writer closed it) visible ──(RELEASE)──► final
 //	  └──────────────(killed, or not proven whole)────────► held back
 type draft struct {
 	save  *save
 	rel   string
-	n     int   // names the file in the save's directory of drafts
-	ident Ident // of the new inode
+	n     int    // names the file in the save's directory of drafts
+	mark  string // ends that name: strangerSuffix or nothing
+	ident Ident  // of the new inode
 	made  time.Time
 	ready chan struct{}
 	err   error // why it could not be made; set before ready is closed
@@ -37,10 +39,11 @@ type draft struct {
 	exitZero bool            // closed by an exit with 0: the format has to prove it whole
 	tight    bool            // so it has when the disk was nearly full while it was written
 	closedAt time.Time       // when the last writer had closed it; the handle may live on
+	look     disk.Stat       // what a judge saw of a stranger when he last looked
 }
 
 // slot is where the draft lies before it is visible, and what it replaced after.
-func (d *draft) slot() string { return path.Join(d.save.drafts(), strconv.Itoa(d.n)) }
+func (d *draft) slot() string { return path.Join(d.save.drafts(), strconv.Itoa(d.n)+d.mark) }
 
 // path is where its inode lies now.
 func (d *draft) path() string {
@@ -72,6 +75,9 @@ func (s *Store) newDraft(sv *save, rel string) *draft {
 	d := &draft{
 		save: sv, rel: rel, n: sv.changes, made: s.clock.Now(), ready: make(chan struct{}),
 		openers: map[uint32]bool{}, handles: map[*File]struct{}{}, guests: map[uint32]bool{},
+	}
+	if sv.rec.stranger(rel) {
+		d.mark = strangerSuffix
 	}
 	sv.rec.drafts[rel] = d
 	return d
@@ -181,6 +187,7 @@ func (s *Store) settle(d *draft) {
 		s.holdBack(d, err.Error())
 		return
 	}
+	d.save.rewritten[d.rel] = true // also when it was visible before it came to this save
 	s.report("finish a draft", s.finalize(d))
 	dir, name := split(path.Join(rec.path(), d.rel))
 	s.opts.Notify.Entry(dir, name)
@@ -206,7 +213,9 @@ func (s *Store) holdBack(d *draft, why string) {
 	if st, err := s.disk.Stat(path.Join(sv.tree(), d.rel)); err != nil || sv.found[d.rel] == st.Ino {
 		delete(sv.rewritten, d.rel)
 	}
-	sv.failed = fmt.Sprintf("%s is held back: %s", d.rel, why)
+	if !rec.stranger(d.rel) {
+		sv.failed = fmt.Sprintf("%s is held back: %s", d.rel, why)
+	}
 	if err := s.intoQuarantine(from, path.Join(rec.path(), d.rel), why); err != nil {
 		s.report("keep a file in quarantine", err)
 	}
@@ -253,7 +262,7 @@ func (s *Store) detach(d *draft) error {
 // time. Needs rec.mu.
 func (s *Store) detachClosed(rec *record, before time.Time) {
 	for _, d := range rec.drafts {
-		if d.visible && d.veto == "" && len(d.handles) > 0 && len(d.guests) == 0 && d.flushed() && !d.closedAt.After(before) {
+		if !d.leavable() && d.visible && d.veto == "" && len(d.handles) > 0 && len(d.guests) == 0 && d.flushed() && !d.closedAt.After(before) {
 			s.report("copy a file that is still held open", s.detach(d))
 		}
 	}
@@ -262,7 +271,7 @@ func (s *Store) detachClosed(rec *record, before time.Time) {
 // discardIfUntouched drops a save in which, in the end, nothing was changed:
 // a file was opened and what came of it was held back, say. Needs rec.mu.
 func (s *Store) discardIfUntouched(sv *save) {
-	if len(sv.found) > 0 && !sv.removed && !sv.sealed && len(sv.rewritten) == 0 && len(sv.rec.drafts) == 0 {
+	if sv.untouched() && !sv.sealed && len(sv.rec.drafts) == 0 {
 		s.drop(sv, "nothing was changed")
 	}
 }

@@ -81,6 +81,7 @@ func (s *Store) join(f *File, d *draft, tgid uint32) {
 	}
 	d.handles[f] = struct{}{}
 	d.openers[tgid] = true
+	d.save.wrote(d.rel, tgid)
 }
 
 // Flush is one close(2), or the kernel closing for a dead process. tid is the
@@ -94,7 +95,7 @@ func (f *File) Flush(tid uint32) error {
 	end := s.procs.Closing(tid) // while the FLUSH is unanswered, and only then
 	d := f.draft
 	tight := s.wasTight(d.made)
-	rec := s.lockOf(d.save)
+	rec := s.lockDraft(d)
 	f.reconsider(end, s)
 	d.tight = d.tight || tight
 	if d.gone || d.veto != "" || d.exitZero || !d.flushed() {
@@ -108,10 +109,11 @@ func (f *File) Flush(tid uint32) error {
 		return err
 	}
 	d.closedAt = s.clock.Now()
-	s.touch(d.save, f.tgid)
+	sv := d.save
+	s.touch(sv, f.tgid)
 	rec.mu.Unlock()
 	if s.cfg.Save.Durability == "close" {
-		return s.commitAtClose(d.save)
+		return s.commitAtClose(sv)
 	}
 	return nil
 }
@@ -132,7 +134,7 @@ func (f *File) Release() {
 	}
 	s := f.store
 	d := f.draft
-	rec := s.lockOf(d.save)
+	rec := s.lockDraft(d)
 	defer rec.mu.Unlock()
 	if !f.flushed && d.veto == "" && f.watch != nil {
 		// Closed in execve, or by somebody it was passed to: ask how the opener
@@ -169,7 +171,7 @@ func (f *File) Poison(cause error) {
 	if f.draft == nil {
 		return
 	}
-	rec := f.store.lockOf(f.draft.save)
+	rec := f.store.lockDraft(f.draft)
 	defer rec.mu.Unlock()
 	if f.draft.veto == "" {
 		f.draft.veto = "a write failed: " + cause.Error()

@@ -23,6 +23,7 @@ type journal struct {
 	NewIno uint64 `json:"new_ino"`           // the staged directory
 	OldIno uint64 `json:"old_ino,omitempty"` // what lay under the natural name; 0 when nothing did
 	Aside  string `json:"aside,omitempty"`   // where that goes
+	Why    string `json:"why,omitempty"`     // to the trash
 }
 
 const opCommit = "commit"

@@ -19,6 +19,8 @@ type verdict struct {
 	report layout.Report
 	tree   []treeEntry
 	err    error
+
+	writable []string // strangers that somebody can still write to
 }
 
 func (v *verdict) whole() bool { return v.err == nil && v.report.Valid() }
@@ -30,39 +32,18 @@ func (s *Store) inspectSave(rec *record, sv *save) verdict {
 		return verdict{err: err}
 	}
 	report, err := rec.run.layout.Inspect(s.disk.Sub(sv.tree()), rec.match)
-	return verdict{report, tree, err}
+	return verdict{report: report, tree: tree, err: err}
 }
-
-// removalSettle is how long a save that only removes things has to be quiet.
-const removalSettle = 30 * time.Second
 
 // recheck is how often a save is looked at again that waits for its processes.
 const recheck = time.Second
 
-// consider judges a save that has been quiet: it seals and commits it, or says
-// what it lacks and when to look again.
+// consider judges a save: it seals and commits it, or says what it lacks and
+// when to look again.
 func (s *Store) consider(sv *save) {
 	rec := s.lockOf(sv)
-	if sv.sealed || rec.current() != sv {
+	if !s.ripe(rec, sv) {
 		rec.mu.Unlock()
-		return
-	}
-	if sv.again { // nothing was lost: as if it had not been tried
-		sv.again, sv.failed, sv.cause = false, "", nil
-	}
-	wait := s.cfg.Save.Settle - s.clock.Now().Sub(sv.changed)
-	if wait > 0 && !sv.boundary && !sv.forced && !sv.hurry {
-		s.schedule(sv, wait)
-		rec.mu.Unlock()
-		return
-	}
-	s.detachClosed(rec, s.clock.Now().Add(-lingers))
-	if s.hasWriters(rec) {
-		sv.missing = s.writerNames(rec)
-		if s.onlyClosed(rec) {
-			s.schedule(sv, lingers)
-		}
-		rec.mu.Unlock() // the last release schedules again
 		s.wake()
 		return
 	}
@@ -73,7 +54,7 @@ func (s *Store) consider(sv *save) {
 	busy := ""
 	doubts := ""
 	if v.err == nil {
-		busy = s.unwritable(sv, v.tree)
+		busy = s.unwritable(sv, &v)
 	}
 	if v.whole() {
 		doubts = s.doubts(sv)
@@ -100,11 +81,11 @@ func (s *Store) consider(sv *save) {
 	case sv.forced:
 		s.seal(sv, v)
 	case !v.report.Valid():
-		return
+		s.considerRemoval(sv, v)
 	case doubts != "":
 		sv.failed = doubts
 	default:
-		if why, again := s.waits(sv); why != "" {
+		if why, again := s.waits(sv, v); why != "" {
 			if why != sv.failed {
 				sv.missing = append(sv.missing, why)
 			}
@@ -117,42 +98,92 @@ func (s *Store) consider(sv *save) {
 	}
 }
 
+// ripe reports whether a save is to be judged now: it has changed something, is
+// quiet or need not be, and nobody writes to it but to strangers. Needs rec.mu.
+func (s *Store) ripe(rec *record, sv *save) bool {
+	if sv.sealed || rec.current() != sv {
+		return false
+	}
+	if sv.again { // nothing was lost: as if it had not been tried
+		sv.again, sv.failed, sv.cause = false, "", nil
+	}
+	at := s.cfg.Save.Settle - s.clock.Now().Sub(sv.changed)
+	now := sv.boundary || sv.forced || sv.hurry
+	if at > 0 && !now {
+		s.schedule(sv, at)
+		return false
+	}
+	s.detachClosed(rec, s.clock.Now().Add(-lingers))
+	if sv.untouched() {
+		sv.missing, sv.hurry = s.writerNames(rec), false
+		s.discardIfUntouched(sv)
+		return false
+	}
+	if sv.missing = s.awaited(rec); len(sv.missing) > 0 {
+		if s.onlyClosed(rec) {
+			s.schedule(sv, lingers)
+		}
+		return false // the last release schedules again
+	}
+	if s.growing(rec) && !now {
+		sv.missing = s.writerNames(rec)
+		s.schedule(sv, s.cfg.Save.Settle)
+		return false
+	}
+	return true
+}
+
 // waits says what a valid, quiet save still waits for, and when to ask again
 // (0: not before it changes). Needs rec.mu.
-func (s *Store) waits(sv *save) (why string, again time.Duration) {
+//
+// A part of the core files, or what goes with them, is not committed on the
+// word of an fsync: it may be that of a trainer in the middle of a save, who
+// syncs after each file, and the version would be a mix of two saves.
+func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	whole := len(sv.found) == 0 || s.coreRewritten(sv)
-	if sv.declared || sv.boundary && whole {
+	switch {
+	case sv.declared:
 		return "", 0
+	case sv.boundary && whole:
+		return s.learned(sv, v)
 	}
 	if sv.failed != "" {
 		return sv.failed, 0
 	}
-	ended := !sv.recovered
-	for _, w := range sv.writers {
-		end := w.End()
-		if end.Fate == proc.Died {
+	for tgid, w := range sv.writers {
+		if end := w.End(); end.Fate == proc.Died && sv.authors[tgid] {
 			sv.failed = end.String() + " before the save had settled"
 			return sv.failed, 0
 		}
-		ended = ended && end.Fate == proc.ExitedZero
 	}
 	switch {
 	case whole:
-		return "", 0
+		return s.learned(sv, v)
 	case sv.mixed:
 		return "all core files: some are of an attempt that was given up", 0
 	case len(sv.order) > 0 || s.overwrites(sv):
-		if ended {
+		if sv.ended() {
 			return "", 0
 		}
 		return "the other core files, or the end of the processes that changed it", recheck
 	}
 	if sv.removed {
-		if left := removalSettle - s.clock.Now().Sub(sv.changed); left > 0 && !ended {
+		if left := patience - s.clock.Now().Sub(sv.changed); left > 0 && !sv.ended() {
 			return "more changes: files were only removed so far", left
 		}
 	}
 	return "", 0
+}
+
+// ended reports whether every process that changed a save has exited with 0.
+// Needs rec.mu.
+func (sv *save) ended() bool {
+	for _, w := range sv.writers {
+		if w.End().Fate != proc.ExitedZero {
+			return false
+		}
+	}
+	return !sv.recovered
 }
 
 // overwrites reports whether the attempt replaced a file that it found.
@@ -188,12 +219,14 @@ func (s *Store) writerNames(rec *record) []string {
 
 // unwritable is the lease test: it returns "" when nobody can write to any file
 // that is new in the save, by whatever descriptor or mapping, those that the
-// kernel hides included. Otherwise it says which file somebody can.
+// kernel hides included. Otherwise it says which file somebody can. Strangers
+// are noted in the verdict: the commit takes copies of them.
 //
 // Where the backing has no leases (network file systems, or files of another
 // user), two looks a moment apart have to agree; the second is the commit's.
-func (s *Store) unwritable(sv *save, tree []treeEntry) string {
-	for _, e := range tree {
+func (s *Store) unwritable(sv *save, v *verdict) string {
+	v.writable = nil
+	for _, e := range v.tree {
 		if !e.st.IsRegular() {
 			continue
 		}
@@ -203,7 +236,11 @@ func (s *Store) unwritable(sv *save, tree []treeEntry) string {
 		}
 		writable := s.disk.Writable(f)
 		f.Close()
-		if writable {
+		switch {
+		case !writable:
+		case sv.rec.stranger(e.rel):
+			v.writable = append(v.writable, e.rel)
+		default:
 			return e.rel + " can still be written by a process that has it open or mapped"
 		}
 	}

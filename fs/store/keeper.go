@@ -135,7 +135,7 @@ func (s *Store) moving(sv *save) bool {
 		return false
 	default:
 	}
-	return sv.sealed || sv.hurry && len(sv.lacks()) == 0 && !s.hasWriters(rec)
+	return sv.sealed || sv.hurry && len(sv.lacks()) == 0 && len(s.awaited(rec)) == 0
 }
 
 // unfinished lists the open saves with what they lack.

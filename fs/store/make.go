@@ -17,8 +17,14 @@ func (s *Store) changing(rec *record, rel string, tgid uint32) (*save, error) {
 		return nil, err
 	}
 	if s.beginsAttempt(sv, rel, tgid) {
-		return s.newAttempt(sv)
+		if sv, err = s.newAttempt(sv); err != nil {
+			return nil, err
+		}
 	}
+	if err := s.begun(sv); err != nil {
+		return nil, err
+	}
+	sv.wrote(rel, tgid)
 	return sv, nil
 }
 

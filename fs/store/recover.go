@@ -93,7 +93,7 @@ func (s *Store) redo(j *journal) error {
 		return err
 	}
 	if j.OldIno != 0 {
-		if err := s.putAside(j); err != nil {
+		if err := s.putAside(j, nil); err != nil {
 			return err
 		}
 	}
@@ -202,7 +202,7 @@ func (s *Store) recoverSave(id string) error {
 	sv := &save{
 		id: id, rec: rec, created: note.Created, changed: s.clock.Now(), recovered: true,
 		otherBoot: note.Boot != s.boot, found: note.Found,
-		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, done: make(chan struct{}),
+		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
 	}
 	if rec.natural && rec.committed != nil {
 		sv.base = rec.committed
@@ -224,10 +224,25 @@ func (s *Store) recoverSave(id string) error {
 		}
 	}
 	sv.mixed = !s.foundInBase(sv)
-	sv.removed = sv.base != nil && len(tree) < len(sv.base.Files)
+	sv.removed = !sv.holdsFound(tree)
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
 	s.event("recover", rec.path(), "an unfinished save was found")
 	return nil
+}
+
+// holdsFound reports whether everything that the attempt found is still in the
+// tree by its name.
+func (sv *save) holdsFound(tree []treeEntry) bool {
+	names := make(map[string]bool, len(tree))
+	for _, e := range tree {
+		names[e.rel] = true
+	}
+	for rel := range sv.found {
+		if !names[rel] {
+			return false
+		}
+	}
+	return true
 }
 
 // foundInBase reports whether the core files that the attempt found are those of
@@ -252,7 +267,7 @@ func (s *Store) foundInBase(sv *save) bool {
 // newer save, which has its content, takes its place. Needs rec.mu.
 func (s *Store) recoverSealed(sv *save) {
 	v := s.inspectSave(sv.rec, sv)
-	if v.whole() && sv.failed == "" && s.unwritable(sv, v.tree) == "" && s.doubts(sv) == "" {
+	if v.whole() && sv.failed == "" && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 		s.seal(sv, v)
 		return
 	}
@@ -296,12 +311,14 @@ func (s *Store) parkDrafts(sv *save) error {
 	for _, e := range list {
 		p := path.Join(sv.drafts(), e.Name)
 		const why = "ckptfs stopped while it was being written"
-		sv.failed = "a file was " + strings.TrimPrefix(why, "ckptfs stopped while it was ") + " when ckptfs stopped"
-		if strings.HasSuffix(e.Name, keptSuffix) {
+		if strings.HasSuffix(e.Name, keptSuffix) || strings.HasSuffix(e.Name, leftSuffix) || strings.HasSuffix(e.Name, copySuffix) {
 			if err := s.disk.Unlink("recover:kept", p); err != nil {
 				return err
 			}
 			continue
+		}
+		if !strings.HasSuffix(e.Name, strangerSuffix) {
+			sv.failed = "a file was being written when ckptfs stopped"
 		}
 		if err := s.intoQuarantine(p, path.Join(sv.rec.path(), "file "+e.Name), why); err != nil {
 			return err

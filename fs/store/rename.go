@@ -198,6 +198,9 @@ func (s *Store) renameInside(a, b place, tgid uint32) error {
 		s.identities.forget(&old)
 	}
 	rec.rekey(sv, a.rel, b.rel)
+	if d := rec.drafts[b.rel]; d != nil {
+		s.report("mark an open file as one of the checkpoint", s.remark(d))
+	}
 	if sv.rewritten[b.rel] || st.IsDir() {
 		s.core(sv, b.rel)
 	}
@@ -289,7 +292,7 @@ func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 		return err
 	}
 	s.touch(sv, tgid)
-	sv.boundary = true
+	sv.boundary, sv.placed = true, true
 	s.schedule(sv, 0)
 	return nil
 }

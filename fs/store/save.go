@@ -33,19 +33,25 @@ type save struct {
 	removed   bool            // something of the base was removed
 	order     []string        // core files published in this attempt, in order
 	writers   map[uint32]proc.Watch
-	boundary  bool   // the trainer's word that it is complete: commit without settling
-	declared  bool   // the user's word: commit also what rewrote only a part
-	mixed     bool   // it holds core files of an attempt that was given up: all must be rewritten
-	hurry     bool   // an unmount waits: judge now, by the same rules
-	forced    bool   // the user said: commit what is there
-	sealed    bool   // takes no more changes
-	failed    string // why a complete save is not committed
-	cause     error  // of a commit that failed
-	again     bool   // it failed for want of space only: to be tried again
+	authors   map[uint32]bool // those of them that wrote more than strangers
+	boundary  bool            // the trainer's word that it is complete: commit without settling
+	placed    bool            // renamed into place whole
+	declared  bool            // the user's word: commit also what rewrote only a part
+	mixed     bool            // it holds core files of an attempt that was given up: all must be rewritten
+	hurry     bool            // an unmount waits: judge now, by the same rules
+	forced    bool            // the user said: commit what is there
+	sealed    bool            // takes no more changes
+	failed    string          // why a complete save is not committed
+	cause     error           // of a commit that failed
+	again     bool            // it failed for want of space only: to be tried again
 	missing   []string
 	problems  []string
 	attempts  int
 	found     map[string]uint64 // files that were there when this attempt began, by inode
+	removal   string            // why what it leaves is no checkpoint: it is committed as a removal
+	from      *save             // the sealed save that it was cloned from
+	carries   *save             // the same, while it only carries open strangers of that
+	left      []left            // of a sealed save: strangers that its version gets copies of
 	swapped   bool              // sealed, and under its natural name; not durable yet
 	next      *Version          // what a swapped save becomes
 	recovered bool              // found at mount: who wrote it is not known
@@ -104,9 +110,12 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 	now := s.clock.Now()
 	sv := &save{
 		id: s.newID(), rec: rec, created: now, changed: now,
-		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, done: make(chan struct{}),
+		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
 	}
 	sv.base = rec.base()
+	if n := len(rec.saves); n > 0 {
+		sv.from = rec.saves[n-1]
+	}
 	if err := s.disk.Mkdir("save:open", sv.dir(), 0o700); err != nil {
 		return nil, err
 	}
@@ -121,7 +130,9 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		return nil, errors.Join(err, s.removeAll("save:undo", sv.dir()))
 	}
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
-	s.hurryOthers(rec)
+	if sv.carries == nil {
+		s.hurryOthers(rec)
+	}
 	s.log.Debug("save opened", "checkpoint", rec.path(), "save", sv.id)
 	return sv, nil
 }
@@ -140,6 +151,9 @@ func (r *record) base() *Version {
 
 func (s *Store) noteSave(sv *save) error {
 	note := saveNote{ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Boot: s.boot, Created: sv.created, Found: sv.found}
+	if sv.carries != nil { // should that not be committed, this goes on with its attempt
+		note.Found = sv.carries.found
+	}
 	if sv.base != nil {
 		note.Base = sv.base.ID
 	}
@@ -156,11 +170,28 @@ func (s *Store) touch(sv *save, tgid uint32) {
 	sv.changed = s.clock.Now()
 	sv.changes++
 	sv.failed = ""
-	sv.boundary, sv.declared, sv.hurry = false, false, false
+	sv.boundary, sv.placed, sv.declared, sv.hurry = false, false, false, false
 	if _, ok := sv.writers[tgid]; !ok && tgid != 0 {
 		sv.writers[tgid] = s.procs.Watch(tgid)
 	}
 	s.schedule(sv, s.cfg.Save.Settle)
+}
+
+// wrote remembers that a process had a hand in what makes the checkpoint. Needs
+// rec.mu.
+func (sv *save) wrote(rel string, tgid uint32) {
+	if !sv.rec.stranger(rel) {
+		sv.authors[tgid] = true
+	}
+}
+
+// begun makes a save that only carried strangers one of its own. Needs rec.mu.
+func (s *Store) begun(sv *save) error {
+	if sv.carries == nil {
+		return nil
+	}
+	sv.carries = nil
+	return s.noteSave(sv)
 }
 
 // drop takes a save out of its record and removes what it staged. The live

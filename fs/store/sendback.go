@@ -86,7 +86,7 @@ func (s *Store) reopened(sv *save, rel string, id Ident) *draft {
 
 // giveUp ends the wait for a guest that never came.
 func (s *Store) giveUp(d *draft, tid uint32) {
-	rec := s.lockOf(d.save)
+	rec := s.lockDraft(d)
 	defer rec.mu.Unlock()
 	if !d.guests[tid] {
 		return
@@ -107,7 +107,7 @@ func (s *Store) giveUp(d *draft, tid uint32) {
 func (s *Store) expire(d *draft) {
 	s.clock.AfterFunc(comeback, func() {
 		s.spawn(func() {
-			rec := s.lockOf(d.save)
+			rec := s.lockDraft(d)
 			defer rec.mu.Unlock()
 			if len(d.handles) == 0 && len(d.guests) == 0 && !d.visible && !d.gone {
 				s.neverOpened(d)

@@ -19,6 +19,7 @@ import (
 
 	"ckptfs/fs/store/disk"
 	"ckptfs/fs/store/proc"
+	"ckptfs/layout"
 	"ckptfs/policy"
 )
 
@@ -30,8 +31,9 @@ type bench struct {
 	t        rapid.TB
 	dir      string
 	cfg      policy.Config
-	boot     string // of the machine
-	exchange bool   // the file system can swap two directories
+	boot     string           // of the machine
+	exchange bool             // the file system can swap two directories
+	layouts  []*layout.Layout // those that may apply; nil for the built-in ones
 	disk     *faultyDisk
 	synced   *synced
 	procs    *processes
@@ -76,6 +78,9 @@ func (b *bench) tryStart() error {
 	s := newStore(root, Options{Config: b.cfg, Processes: b.procs, Notify: b.notes})
 	b.Store, b.disk = s, &faultyDisk{Disk: root, synced: b.synced, crashed: make(chan struct{})}
 	s.disk, s.boot = b.disk, b.boot
+	if b.layouts != nil {
+		s.layouts = b.layouts
+	}
 	if err := s.prepare(); err != nil {
 		return errors.Join(err, root.Close())
 	}

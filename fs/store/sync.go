@@ -28,7 +28,7 @@ func (s *Store) syncRecord(rec *record, rel string) error {
 	s.awaitReleases(rec)
 	rec.mu.Lock()
 	sv := rec.current()
-	if sv == nil || s.hasWriters(rec) {
+	if sv == nil || len(s.awaited(rec)) > 0 {
 		dir, ok := rec.live()
 		rec.mu.Unlock()
 		s.awaitSealed(rec)

@@ -173,6 +173,7 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 	if err != nil {
 		return err
 	}
+	s.trash = nil // of steps that were finished just now: they lie on the disk too
 	for _, e := range list {
 		if strings.HasSuffix(e.Name, ".json") || strings.HasSuffix(e.Name, ".new") {
 			continue

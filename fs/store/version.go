@@ -33,7 +33,8 @@ type Manifest struct {
 	CommittedAt time.Time          `json:"committed_at"`
 	Adopted     bool               `json:"adopted,omitempty"` // found, not saved through a mount
 	DirIno      uint64             `json:"dir_ino"`
-	Size        int64              `json:"size"` // bytes of all files
+	Removed     string             `json:"removed,omitempty"` // why it is no checkpoint: files of one were removed
+	Size        int64              `json:"size"`              // bytes of all files
 	Files       []ManifestFile     `json:"files"`
 }
 

@@ -141,6 +141,21 @@ func choose(base string, head []byte) (format string, read reader, promised bool
 	return Unknown, nil, false
 }
 
+// HoldsTensors reports whether a file of this name is usually one of tensors:
+// weights, the state of an optimizer. It goes by the name alone, so that it can
+// be asked of a file that is only begun.
+func HoldsTensors(name string) bool {
+	base := strings.ToLower(path.Base(name))
+	if strings.HasSuffix(base, ".pth.tar") {
+		return true
+	}
+	switch path.Ext(base) {
+	case ".safetensors", ".npz", ".keras", ".zip", ".h5", ".hdf5", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle":
+		return true
+	}
+	return false
+}
+
 // readHole refuses a file that is zero where its header should be.
 func readHole(io.ReaderAt, int64, *Result) error {
 	return Damage("damaged: it begins with zeros, its data never reached the disk")

@@ -9,9 +9,11 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
+	"os/exec"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -32,10 +34,13 @@ type MountOptions struct {
 	Config     policy.Config
 	AllowOther bool
 	ReadOnly   bool
-	Debug      bool        // log every FUSE request
-	Options    []string    // further options for the kernel, as after -o
-	Clock      store.Clock // nil is the system's
-	Log        *slog.Logger
+	// NoPassthrough sends all data through the daemon, as for users who may not do
+	// otherwise.
+	NoPassthrough bool
+	Debug         bool        // log every FUSE request
+	Options       []string    // further options for the kernel, as after -o
+	Clock         store.Clock // nil is the system's
+	Log           *slog.Logger
 }
 
 // Server is a running mount.
@@ -59,40 +64,66 @@ type mount struct {
 // comes in pieces of this size.
 const maxWrite = 1 << 20
 
-// Mount opens the store in backing (lock, recovery), mounts it, and returns once
-// it can be used. It takes over backing and sets the umask of the process to 0:
-// the kernel has applied the callers' already.
+// Mount takes the lock, takes its place at the mountpoint, recovers, and returns
+// once the file system can be used. Whoever comes to the mountpoint from its
+// first moment on waits: a trainer that has outlived the ckptfs before must not
+// find the bare directory while recovery is at work in it.
+//
+// It takes over backing and sets the umask of the process to 0: the kernel has
+// applied the callers' already. After an error the process has to end; that lets
+// go who waits.
 func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &mount{opts: opts, log: opts.Log, notifier: newNotifier()}
+	m.root = &dir{m: m}
 	open := store.Open
 	if opts.ReadOnly {
 		open = store.Look
 	}
 	// Before anything is made: the store's files too get the modes that are asked for.
 	unix.Umask(0)
+	var server *fuse.Server
 	st, err := open(backing, store.Options{
 		Config: opts.Config, Mountpoint: opts.Mountpoint, Clock: opts.Clock, Notify: m.notifier, Log: opts.Log,
+		Claimed: func() (err error) {
+			server, err = m.attach(backing)
+			return err
+		},
 	})
 	if err != nil {
+		if server != nil {
+			m.abandon()
+		}
 		backing.Close()
 		return nil, err
 	}
 	m.store = st
-	m.root = &dir{m: m}
-	server, err := m.start(backing)
-	if err != nil {
-		m.notifier.close()
-		st.Close()
-		return nil, fmt.Errorf("mount %s: %w", opts.Mountpoint, err)
-	}
-	m.passthrough.Store(m.probePassthrough(server, backing))
+	// Before the first request: go-fuse never asks again for a file that was opened
+	// without passthrough.
+	m.passthrough.Store(!opts.NoPassthrough && m.probePassthrough(server, backing))
+	// Not WaitMount: the kernel has said INIT, so the mount is there, and WaitMount
+	// opens a file in it. A daemon that is killed while it waits for itself can
+	// never die, and its mount answers nobody any more.
+	go server.Serve()
+	m.notifier.start(m.root.EmbeddedInode())
 	return &Server{server, m}, nil
 }
 
-func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
+// abandon takes away a mount that is not served.
+func (m *mount) abandon() {
+	err := unix.Unmount(m.opts.Mountpoint, unix.MNT_DETACH)
+	if errors.Is(err, unix.EPERM) {
+		err = exec.Command("fusermount3", "-uz", "--", m.opts.Mountpoint).Run()
+	}
+	if err != nil {
+		m.log.Warn("the mount is left behind", "mountpoint", m.opts.Mountpoint, "err", err)
+	}
+}
+
+// attach mounts. What is asked of the mount waits until it is served.
+func (m *mount) attach(backing *disk.Root) (*fuse.Server, error) {
 	o := &fusefs.Options{NullPermissions: true, Logger: slog.NewLogLogger(m.log.Handler(), slog.LevelWarn)}
 	// EntryTimeout, AttrTimeout and NegativeTimeout stay nil: every reply sets its
 	// own, and go-fuse would replace a 0 by the default.
@@ -116,13 +147,8 @@ func (m *mount) start(backing *disk.Root) (*fuse.Server, error) {
 	}
 	server, err := fuse.NewServer(rawFS{fusefs.NewNodeFS(m.root, o)}, m.opts.Mountpoint, &o.MountOptions)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mount %s: %w", m.opts.Mountpoint, err)
 	}
-	go server.Serve()
-	if err := server.WaitMount(); err != nil {
-		return nil, err
-	}
-	m.notifier.start(m.root.EmbeddedInode())
 	return server, nil
 }
 

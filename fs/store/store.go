@@ -66,6 +66,9 @@ type Options struct {
 	Processes  proc.Table
 	Notify     Notifier
 	Log        *slog.Logger
+	// Claimed is called once the directory is ours, before anything in it is
+	// recovered or looked at. When it fails, nothing is.
+	Claimed func() error
 }
 
 // Store is the state of one backing directory.
@@ -133,6 +136,10 @@ func Open(d disk.Disk, opts Options) (*Store, error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
+	if err := s.opts.Claimed(); err != nil {
+		s.lock.release()
+		return nil, err
+	}
 	if err := s.recoverAll(); err != nil {
 		s.lock.release()
 		return nil, fmt.Errorf("recover: %w", err)
@@ -146,6 +153,9 @@ func Open(d disk.Disk, opts Options) (*Store, error) {
 func Look(d disk.Disk, opts Options) (*Store, error) {
 	s := newStore(d, opts)
 	s.readOnly = true
+	if err := s.opts.Claimed(); err != nil {
+		return nil, err
+	}
 	if err := s.buildCatalog(); err != nil {
 		return nil, err
 	}
@@ -170,6 +180,9 @@ func newStore(d disk.Disk, opts Options) *Store {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.opts.Claimed == nil {
+		s.opts.Claimed = func() error { return nil }
 	}
 	if s.opts.Notify == nil {
 		s.opts.Notify = silence{}

@@ -11,12 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func target(t *testing.T, p string) string {
+func target(t *testing.T, p string) string { t.Helper(); return about(t, p, "target") }
+
+func state(t *testing.T, p string) string { t.Helper(); return about(t, p, "state") }
+
+// about reads what ckptfs says of a checkpoint or a view.
+func about(t *testing.T, p, what string) string {
 	t.Helper()
 	buf := make([]byte, 256)
-	n, err := unix.Getxattr(p, "user.ckptfs.target", buf)
+	n, err := unix.Getxattr(p, "user.ckptfs."+what, buf)
 	if err != nil {
-		t.Fatalf("target of %s: %v", p, err)
+		t.Fatalf("%s of %s: %v", what, p, err)
 	}
 	return string(buf[:n])
 }

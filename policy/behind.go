@@ -12,7 +12,7 @@ func (r *resolver) remedy(v Views, p ResumePolicy) string {
 	if v.Resume.Target >= 0 && !r.order.ahead(latest, r.cs[v.Resume.Target]) {
 		return ""
 	}
-	switch inOrder := p.has(latest.Kind); {
+	switch inOrder := p.has(p.kindOf(latest)); {
 	case inOrder:
 		return "set resume.prefer: progress"
 	case p.prefersPriority() && v.Resume.Target >= 0:

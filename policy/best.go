@@ -84,7 +84,7 @@ func (r *resolver) bestBy(p BestPolicy) Resolution {
 	res := Resolution{Target: target, Reason: fmt.Sprintf("%s %s is the %s of %s",
 		p.Metric, formatFloat(bestValue), most, plural(int64(have), "committed checkpoint"))}
 	for _, i := range r.others {
-		if f, ok := value(r.cs[i]); !ok && r.cs[i].Kind == layout.Best || ok && better(f, bestValue) > 0 {
+		if f, ok := value(r.cs[i]); !ok && r.cs[i].is(layout.Best) || ok && better(f, bestValue) > 0 {
 			res.skip(r.cs[i], r.cs[i].stateReason())
 		}
 	}
@@ -98,7 +98,7 @@ func (r *resolver) bestBy(p BestPolicy) Resolution {
 
 func (r *resolver) compareEqualMetric(a, b Checkpoint) int {
 	return cmp.Or(
-		compareBool(a.Kind == layout.Best, b.Kind == layout.Best),
+		compareBool(a.is(layout.Best), b.is(layout.Best)),
 		r.order.progress(a.Progress, b.Progress),
 		byName(a, b),
 	)

@@ -5,6 +5,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"ckptfs/layout"
@@ -22,6 +23,7 @@ const (
 	History    State = "history"
 	Trash      State = "trash"
 	Quarantine State = "quarantine"
+	Alias      State = "alias" // a link to another checkpoint; a row of `ls`, never a candidate
 )
 
 // Checkpoint is one candidate: a committed version under its name, an earlier
@@ -30,6 +32,7 @@ type Checkpoint struct {
 	ID   string // the version's id, "" when nothing was ever committed
 	Name string // its name in the run
 	Kind layout.Kind
+	Also []layout.Kind // the kinds of the names that are links to it
 	layout.Progress
 	State       State
 	Reason      string // why the state is what it is: "", or what is missing or damaged
@@ -69,6 +72,9 @@ func (c Checkpoint) numbered() bool {
 	}
 	return false
 }
+
+// is reports whether c is of a kind, by its name or by a link to it.
+func (c Checkpoint) is(kind layout.Kind) bool { return c.Kind == kind || slices.Contains(c.Also, kind) }
 
 // endsEpoch reports whether c is the end of its epoch.
 func (c Checkpoint) endsEpoch() bool {

@@ -16,6 +16,18 @@ func (p ResumePolicy) rank(kind layout.Kind) int {
 	return len(p.Order)
 }
 
+// kindOf is the kind that counts for a checkpoint: its own, or that of a link to
+// it which goes before.
+func (p ResumePolicy) kindOf(c Checkpoint) layout.Kind {
+	kind := c.Kind
+	for _, also := range c.Also {
+		if p.rank(also) < p.rank(kind) {
+			kind = also
+		}
+	}
+	return kind
+}
+
 func (p ResumePolicy) has(kind layout.Kind) bool {
 	return p.rank(kind) < len(p.Order)
 }
@@ -28,10 +40,10 @@ func (p ResumePolicy) prefersPriority() bool { return p.Prefer != PreferProgress
 // prefer: progress the most advanced of all kinds in the order wins, by the
 // order of latest/, so that both agree.
 func (r *resolver) resume(p ResumePolicy) Resolution {
-	candidates := slices.DeleteFunc(slices.Clone(r.committed), func(i int) bool { return !p.has(r.cs[i].Kind) })
+	candidates := slices.DeleteFunc(slices.Clone(r.committed), func(i int) bool { return !p.has(p.kindOf(r.cs[i])) })
 	others := slices.Clone(r.others)
 	if p.prefersPriority() {
-		byRank := func(i, j int) int { return p.rank(r.cs[i].Kind) - p.rank(r.cs[j].Kind) }
+		byRank := func(i, j int) int { return p.rank(p.kindOf(r.cs[i])) - p.rank(p.kindOf(r.cs[j])) }
 		slices.SortStableFunc(candidates, byRank)
 		slices.SortStableFunc(others, byRank)
 	}
@@ -66,7 +78,7 @@ func (r *resolver) resume(p ResumePolicy) Resolution {
 // in priority, or may be more advanced.
 func (r *resolver) skippedUnusable(c, winner Checkpoint, p ResumePolicy) bool {
 	if p.prefersPriority() {
-		if before := p.rank(c.Kind) - p.rank(winner.Kind); before != 0 {
+		if before := p.rank(p.kindOf(c)) - p.rank(p.kindOf(winner)); before != 0 {
 			return before < 0 || c.Known() && r.mayBeAhead(c, winner)
 		}
 	}
@@ -77,13 +89,13 @@ func resumeReason(winner Checkpoint, p ResumePolicy) string {
 	if !p.prefersPriority() {
 		return fmt.Sprintf("the most advanced of the kinds in resume.order: %s (resume.prefer: progress)", winner.Progress)
 	}
-	return fmt.Sprintf("%s is the first kind in resume.order with a committed checkpoint: %s", winner.Kind, winner.Progress)
+	return fmt.Sprintf("%s is the first kind in resume.order with a committed checkpoint: %s", p.kindOf(winner), winner.Progress)
 }
 
 // aheadReason says why a committed checkpoint that is further than the winner
 // was passed over.
 func aheadReason(c, winner Checkpoint, p ResumePolicy) string {
-	if !p.has(c.Kind) {
+	if !p.has(p.kindOf(c)) {
 		return notInOrder(c)
 	}
 	return fmt.Sprintf("%s, but %s goes first (resume.prefer: priority)", c.Progress, winner.Name)

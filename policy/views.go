@@ -104,7 +104,7 @@ func (res *Resolution) skip(c Checkpoint, reason string) {
 func (r *resolver) ofKind(indices []int, kind layout.Kind) []int {
 	var out []int
 	for _, i := range indices {
-		if r.cs[i].Kind == kind {
+		if r.cs[i].is(kind) {
 			out = append(out, i)
 		}
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -178,5 +179,30 @@ func TestExplain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			golden(t, explain(test.cs, Resolve(test.cs, test.config)), "policy", "explain", test.name+".txt")
 		})
+	}
+}
+
+// The kind of a link to a checkpoint counts for the checkpoint, once.
+func TestLinksToACheckpoint(t *testing.T) {
+	linked := midEpoch(1, 4)
+	linked.Also = []layout.Kind{layout.Best, layout.Last}
+	cs := []Checkpoint{recovery(2, 4), midEpoch(2, 8), linked}
+	v := Resolve(cs, Default())
+	if got := target(cs, v.Resume.Target); got != linked.Name {
+		t.Errorf("resume/ = %q", got)
+	}
+	if want := "last is the first kind in resume.order with a committed checkpoint: epoch 1 step 4"; v.Resume.Reason != want {
+		t.Errorf("resume/ because %q, want %q", v.Resume.Reason, want)
+	}
+	if got := target(cs, v.Best.Target); got != linked.Name {
+		t.Errorf("best/ = %q", got)
+	}
+	if got := target(cs, v.Latest.Target); got != "checkpoint_epoch2_step8" {
+		t.Errorf("latest/ = %q", got)
+	}
+	keep := 1
+	r := Retention{MidEpoch: Rule{KeepLast: &keep}}
+	if ds := Retain(cs, Views{Latest: v.Latest, Resume: Resolution{Target: -1}, Best: Resolution{Target: -1}}, r, time.Now()); len(ds) != 3 {
+		t.Errorf("%d decisions about three checkpoints", len(ds))
 	}
 }

@@ -65,8 +65,8 @@ func (s *Store) loadManifests() map[string]*Manifest {
 	return out
 }
 
-// scan looks for checkpoints in dir and below. A mountpoint and a symbolic link
-// are foreign: what lies behind them is not ours.
+// scan looks for checkpoints in dir and below. What lies behind a mountpoint or
+// a symbolic link is not ours; a link may be another name of a checkpoint.
 func (s *Store) scan(dir string, dev uint64, manifests map[string]*Manifest) error {
 	list, err := s.disk.ReadDir(dir)
 	if err != nil {
@@ -79,6 +79,9 @@ func (s *Store) scan(dir string, dev uint64, manifests map[string]*Manifest) err
 			continue
 		}
 		st, err := s.disk.Stat(p)
+		if err == nil && st.IsSymlink() {
+			s.noteAlias(p)
+		}
 		if err != nil || !st.IsDir() || st.Dev != dev || st.Mounted {
 			continue
 		}

@@ -11,7 +11,7 @@ const XattrPrefix = "user.ckptfs."
 
 // Xattrs tells about a checkpoint at its live name; nil for anything else.
 func (s *Store) Xattrs(p string) map[string]string {
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil || at.rel != "" {
 		return nil
 	}

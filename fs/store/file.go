@@ -185,7 +185,7 @@ func (f *File) Sync() error { return f.store.disk.Fsync("fsync", f.File) }
 // it makes or joins the draft of the name and answers ESTALE: the kernel then
 // looks the name up again, is given the draft, and opens that.
 func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (f *File, err error) {
-	at := s.locate(p)
+	at := s.at(p)
 	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
 	if at.rec == nil {
 		f, err := s.open(p, id, flags)

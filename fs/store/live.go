@@ -35,7 +35,7 @@ type Dirent struct {
 // process finds the files that it has open for writing; all others find what
 // the name held before.
 func (s *Store) Lookup(p string, tid uint32) (Attr, error) {
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil {
 		return s.plainAttr(p)
 	}
@@ -77,7 +77,7 @@ func (d *draft) isReady() bool {
 // Attr describes the inode that a node stands for, by its name if it still has
 // one: ESTALE tells the kernel to look the name up again.
 func (s *Store) Attr(p string, id Ident) (Attr, error) {
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil {
 		a, err := s.plainAttr(p)
 		if err == nil && !a.IsDir() && a.Ident != id {
@@ -164,7 +164,7 @@ func (s *Store) ReadDir(p string) ([]Dirent, error) {
 	if private(p) {
 		return nil, unix.ENOENT
 	}
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec != nil {
 		at.rec.mu.RLock()
 		defer at.rec.mu.RUnlock()
@@ -219,7 +219,7 @@ func (s *Store) reach(p string, id Ident, f func(backing string, rec *record) er
 	if private(p) {
 		return unix.ENOENT
 	}
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil {
 		return f(p, nil)
 	}

@@ -32,7 +32,7 @@ func (s *Store) changing(rec *record, rel string, tgid uint32) (*save, error) {
 // is a draft; when another process has one of that name already, ESTALE sends
 // the kernel to look it up, and the caller joins it.
 func (s *Store) Create(p string, flags int, mode uint32, c Caller) (f *File, a Attr, err error) {
-	at := s.locate(p)
+	at := s.at(p)
 	if private(p) {
 		return nil, Attr{}, unix.EPERM
 	}
@@ -219,9 +219,9 @@ func (s *Store) makeEntry(p string, c Caller, build func(b string, parent *disk.
 // placeOfNew is where a path belongs at which an entry is about to be made: a
 // directory may be a new checkpoint.
 func (s *Store) placeOfNew(p string, dir bool) place {
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil && dir {
-		if parent, name := split(p); s.locate(parent).rec == nil {
+		if parent, name := split(p); s.at(parent).rec == nil {
 			if rec := s.checkpoint(parent, name); rec != nil {
 				at = place{p, rec, ""}
 			}
@@ -240,6 +240,7 @@ func (s *Store) buildEntry(at place, c Caller, build func(b string, parent *disk
 		if err != nil {
 			return Attr{}, err
 		}
+		s.noteAlias(p)
 		return s.plainAttr(p)
 	}
 	rec := at.rec
@@ -275,7 +276,7 @@ func (s *Store) buildEntry(at place, c Caller, build func(b string, parent *disk
 
 // makeCheckpoint opens the save of a new, empty checkpoint. Needs rec.mu.
 func (s *Store) makeCheckpoint(rec *record, build func(string, *disk.Stat) error, tgid uint32) (Attr, error) {
-	if _, ok := rec.live(); ok {
+	if _, ok := rec.live(); ok || s.occupied(rec) {
 		return Attr{}, unix.EEXIST
 	}
 	parent, err := s.disk.Stat(rec.run.path)

@@ -116,7 +116,7 @@ func (s *Store) healBackup(rec *record) error {
 	defer rec.mu.Unlock()
 	if v := rec.committed; rec.natural && v != nil && v.Name != rec.name {
 		original := s.checkpoint(rec.run.path, v.Name)
-		if original == nil || original.natural {
+		if original == nil || original.natural || s.occupied(original) {
 			s.change(rec, func() { v.Name, v.Kind = rec.name, rec.match.Kind })
 			return nil
 		}
@@ -141,7 +141,7 @@ func (s *Store) healBackup(rec *record) error {
 func (s *Store) healHistory(rec *record) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if rec.natural || rec.committed != nil || len(rec.history) == 0 {
+	if rec.natural || rec.committed != nil || len(rec.history) == 0 || s.occupied(rec) {
 		return nil
 	}
 	v := rec.history[0]

@@ -12,13 +12,17 @@ func (s *Store) Unlink(p string, c Caller) error {
 	if private(p) {
 		return unix.EPERM
 	}
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil {
 		st, err := s.disk.Stat(p)
 		if err != nil {
 			return err
 		}
-		return s.unlink("unlink", p, &st)
+		err = s.unlink("unlink", p, &st)
+		if st.IsSymlink() {
+			s.noteAlias(p)
+		}
+		return err
 	}
 	if at.rel == "" {
 		return unix.EISDIR
@@ -85,7 +89,7 @@ func (s *Store) Rmdir(p string, c Caller) error {
 	if private(p) {
 		return unix.EPERM
 	}
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil {
 		return s.rmdirPlain(p)
 	}
@@ -164,6 +168,9 @@ func (s *Store) rmdirPlain(p string) error {
 		return err
 	}
 	s.identities.forget(&st)
+	s.mu.Lock()
+	s.moveLinks(p, "")
+	s.mu.Unlock()
 	for _, rec := range left {
 		rec.mu.Lock()
 		s.report("put the history of a removed run in the trash", s.forsake(rec, "its run was removed"))

@@ -38,13 +38,13 @@ func (s *Store) rename(from, to string, flags uint, c Caller) error {
 	if private(from) || private(to) {
 		return unix.EPERM
 	}
-	a, b := s.locate(from), s.locate(to)
+	a, b := s.at(from), s.at(to)
 	src, err := s.visibleAttr(a, c)
 	if err != nil {
 		return err
 	}
 	if b.rec == nil && src.IsDir() {
-		if parent, name := split(to); s.locate(parent).rec == nil {
+		if parent, name := split(to); s.at(parent).rec == nil {
 			if rec := s.checkpoint(parent, name); rec != nil {
 				b = place{to, rec, ""}
 			}
@@ -71,6 +71,9 @@ func (s *Store) rename(from, to string, flags uint, c Caller) error {
 			return unix.EISDIR
 		}
 		b.rec = nil
+		if a.rec == nil {
+			return s.renamePlain(from, to, flags)
+		}
 	}
 	switch {
 	case a.rec != nil && a.rec == b.rec && a.rel != "" && b.rel != "":
@@ -103,6 +106,8 @@ func (s *Store) renamePlain(from, to string, flags uint) error {
 		s.identities.forget(&old)
 	}
 	s.moveRuns(from, to)
+	s.noteAlias(from)
+	s.noteAlias(to)
 	return nil
 }
 
@@ -116,6 +121,7 @@ func (s *Store) moveRuns(from, to string) {
 			delete(s.runs, p)
 		}
 	}
+	s.moveLinks(from, to)
 	for _, r := range moved {
 		r.path = to + strings.TrimPrefix(r.path, from)
 		s.runs[r.path] = r
@@ -250,6 +256,9 @@ func (s *Store) renameIn(from string, rec *record, tgid uint32) error {
 	defer rec.mu.Unlock()
 	if err := s.makeWay(rec); err != nil {
 		return err
+	}
+	if s.occupied(rec) {
+		return unix.ENOTDIR
 	}
 	return s.adoptTree(from, rec, tgid)
 }

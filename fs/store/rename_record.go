@@ -30,6 +30,9 @@ func (s *Store) renameRecord(a, b *record) error {
 	if err := s.makeWay(b); err != nil {
 		return err
 	}
+	if s.occupied(b) {
+		return unix.ENOTDIR
+	}
 	if b.dead {
 		s.revive(b)
 	}
@@ -149,6 +152,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		}
 	}()
 	if b.rec == nil {
+		defer s.noteAlias(b.path)
 		return s.disk.Rename("rename:out", from, b.path, 0)
 	}
 	if b.rel == "" {

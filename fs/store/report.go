@@ -153,6 +153,7 @@ func (s *Store) List(all bool) ListReport {
 			}
 			list.Checkpoints = append(list.Checkpoints, s.row(rv, i))
 		}
+		list.Checkpoints = append(list.Checkpoints, s.aliasRows(r)...)
 		if all {
 			list.Checkpoints = append(list.Checkpoints, s.trashRows(r.path)...)
 		}

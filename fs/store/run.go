@@ -98,6 +98,22 @@ func (s *Store) locate(p string) place {
 	}
 }
 
+// at is what a path of the mount means now. A checkpoint's name under which
+// nothing lives, because its version was renamed aside or only earlier ones are
+// left, is an ordinary one: there may be a link or a file.
+func (s *Store) at(p string) place {
+	at := s.locate(p)
+	if at.rec != nil {
+		s.mu.RLock()
+		lives := at.rec.natural || len(at.rec.saves) > 0
+		s.mu.RUnlock()
+		if !lives {
+			return place{path: p}
+		}
+	}
+	return at
+}
+
 // split is path.Split without the slash at the end of the directory.
 func split(p string) (dir, name string) {
 	dir, name = path.Split(p)

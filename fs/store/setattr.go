@@ -21,7 +21,7 @@ type Change struct {
 func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr, error) {
 	if ch.Size != nil {
 		if f == nil {
-			s.roomFor(s.locate(p))
+			s.roomFor(s.at(p))
 		}
 		err := s.WithRoom(func() error { return s.truncate(p, id, f, *ch.Size, c) })
 		if err != nil {
@@ -101,7 +101,7 @@ func (s *Store) truncate(p string, id Ident, f *File, size int64, c Caller) erro
 	if f != nil {
 		return s.disk.Truncate("truncate", f.File, size)
 	}
-	at := s.locate(p)
+	at := s.at(p)
 	if at.rec == nil {
 		return s.truncateAt(p, id, size)
 	}
@@ -178,7 +178,7 @@ func (s *Store) Link(from, to string, c Caller) (Attr, error) {
 	if private(from) || private(to) {
 		return Attr{}, unix.EPERM
 	}
-	a, b := s.locate(from), s.locate(to)
+	a, b := s.at(from), s.at(to)
 	if a.rec != b.rec || b.rec != nil && b.rel == "" {
 		return Attr{}, unix.EXDEV
 	}

@@ -100,7 +100,8 @@ type Store struct {
 	exchange bool // RENAME_EXCHANGE works on this file system
 
 	mu         sync.RWMutex
-	runs       map[string]*run // by path; the root run is ""
+	runs       map[string]*run   // by path; the root run is ""
+	links      map[string]string // symbolic links of checkpoints' names, by path: where they lead
 	pins       map[string]string
 	trash      []*trashed
 	quarantine []*Held
@@ -167,7 +168,7 @@ func newStore(d disk.Disk, opts Options) *Store {
 		disk: d, opts: opts, cfg: opts.Config,
 		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
 		boot: bootID(), nonce: fmt.Sprintf("%04x", rand.N(1<<16)),
-		runs: map[string]*run{}, pins: map[string]string{},
+		runs: map[string]*run{}, links: map[string]string{}, pins: map[string]string{},
 		stop: make(chan struct{}),
 	}
 	s.settled.L = &s.mu

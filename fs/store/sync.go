@@ -13,7 +13,7 @@ import (
 // it, the trainer's word that what is there is complete. It returns after the
 // commits that are complete there.
 func (s *Store) SyncDir(p string) error {
-	if at := s.locate(p); at.rec != nil {
+	if at := s.at(p); at.rec != nil {
 		return s.syncRecord(at.rec, at.rel)
 	}
 	for _, rec := range s.recordsAt(p) {

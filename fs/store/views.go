@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ckptfs/layout"
 	"ckptfs/policy"
 )
 
@@ -45,10 +46,14 @@ func (s *Store) candidates(r *run) *runViews {
 		rv.candidates = append(rv.candidates, c)
 		rv.versions = append(rv.versions, v)
 	}
+	also := map[string][]layout.Kind{}
+	for _, a := range s.aliasesOf(r) {
+		also[a.target] = append(also[a.target], a.kind)
+	}
 	for _, rec := range s.recordsOf(r) {
 		rec.mu.RLock()
 		c := policy.Checkpoint{
-			Name: rec.name, Kind: rec.match.Kind, Saving: len(rec.saves) > 0, Pinned: s.pinned(rec.path()),
+			Name: rec.name, Kind: rec.match.Kind, Also: also[rec.name], Saving: len(rec.saves) > 0, Pinned: s.pinned(rec.path()),
 		}
 		switch {
 		case rec.committed != nil:
@@ -64,6 +69,7 @@ func (s *Store) candidates(r *run) *runViews {
 		}
 		c.Saving = false // a save takes nothing from the earlier versions
 		for _, v := range rec.history {
+			c.Also = nil // a link leads to what is live
 			add(describe(c, v, policy.History, false), v)
 		}
 		rec.mu.RUnlock()

@@ -16,7 +16,7 @@ import (
 func TestFaultAtEveryCall(t *testing.T) {
 	type faults struct {
 		pattern  pattern
-		errno    unix.Errno
+		err      error
 		exchange bool
 	}
 	var cases []faults
@@ -24,9 +24,12 @@ func TestFaultAtEveryCall(t *testing.T) {
 		cases = append(cases, faults{pattern, unix.EIO, true})
 	}
 	overwrite := patterns[1]
-	cases = append(cases, faults{overwrite, unix.ENOSPC, true}, faults{overwrite, unix.EIO, false})
+	for _, err := range []error{unix.ENOSPC, errShort, unix.EDQUOT, unix.EROFS, unix.EINTR} {
+		cases = append(cases, faults{overwrite, err, true})
+	}
+	cases = append(cases, faults{overwrite, unix.EIO, false})
 	for _, c := range cases {
-		t.Run(fmt.Sprintf("%s, %v, exchange %v", c.pattern.name, c.errno, c.exchange), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, %v, exchange %v", c.pattern.name, c.err, c.exchange), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, t.TempDir())
@@ -35,7 +38,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 				defer b.stop()
 				b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"0", 1, 0}})
 				for n, through := 0, false; !through && !t.Failed(); n++ {
-					through = b.faultAt(n, c.errno, c.pattern)
+					through = b.faultAt(n, c.err, c.pattern)
 				}
 			})
 		})
@@ -44,13 +47,13 @@ func TestFaultAtEveryCall(t *testing.T) {
 
 // faultAt is one round: a save of which the n-th call fails, and one that goes
 // through. It reports whether the first needed no more than n.
-func (b *bench) faultAt(n int, errno unix.Errno, pattern pattern) (through bool) {
+func (b *bench) faultAt(n int, fault error, pattern pattern) (through bool) {
 	b.t.Helper()
 	before, err := b.view("latest")
 	b.must(err)
 	c := content{fmt.Sprintf("%d-hurt", n), byte(2 + n), 1}
 	p := b.process()
-	b.disk.failAt(n, errno)
+	b.disk.failAt(n, fault)
 	err = pattern.save(p, c)
 	b.settle()
 	calls := b.disk.made()
@@ -64,8 +67,8 @@ func (b *bench) faultAt(n int, errno unix.Errno, pattern pattern) (through bool)
 	switch {
 	case err == nil:
 		p.exit(0)
-	case !errors.Is(err, errno):
-		b.t.Errorf("%s: the trainer hears %v, not %v", when, err, errno)
+	case !errors.Is(err, errnoOf(fault)):
+		b.t.Errorf("%s: the trainer hears %v, not %v", when, err, fault)
 		fallthrough
 	default:
 		p.exit(1)
@@ -95,4 +98,10 @@ func (b *bench) faultAt(n int, errno unix.Errno, pattern pattern) (through bool)
 		b.t.Logf("the save's calls:\n%s", numberedLines(calls))
 	}
 	return through
+}
+
+// errnoOf is what a trainer hears of a fault.
+func errnoOf(fault error) (errno unix.Errno) {
+	errors.As(fault, &errno)
+	return errno
 }

@@ -36,6 +36,9 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 			}
 		}
 	}
+	if l := sv.rec.run.layout; sv.arrived && l != nil && l.Core(rel) {
+		return true // it was whole: nobody knows which file of it was the last
+	}
 	i := slices.Index(sv.order, rel)
 	return i >= 0 && slices.ContainsFunc(sv.order[i:], func(other string) bool { return other != rel })
 }
@@ -75,7 +78,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	for rel := range sv.rewritten {
 		sv.mixed = sv.mixed || rec.run.layout.Core(rel)
 	}
-	sv.recovered = false
+	sv.recovered, sv.arrived = false, false
 	sv.failed = ""
 	for tgid, w := range sv.writers {
 		if w.End().Fate == proc.Died {

@@ -4,6 +4,10 @@ import (
 	"path"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
 )
 
 // A config that is rewritten before the other files begins a new attempt: core
@@ -154,4 +158,40 @@ func TestSyncInTheMiddle(t *testing.T) {
 		}
 		b.shows("synced", map[string]string{"resume": "new"})
 	})
+}
+
+// A save that came by a rename and could not be committed is not mixed with the
+// next one, which may write any of its files first: the directory does not tell
+// in which order they were written (P1).
+func TestRenamedInIsNeverMixed(t *testing.T) {
+	for _, first := range checkpointFiles {
+		inBubble(t, func(b *bench) {
+			b.seed(map[string]content{last: {"old", 1, 0}})
+			p := b.process()
+			b.must(p.save(tmp, content{"one", 2, 0}))
+			b.must(p.rename(last, backup))
+			b.disk.choose(func(_ int, op disk.Op) error {
+				if op == "commit:manifest" {
+					return unix.EIO
+				}
+				return nil
+			})
+			b.must(p.rename(tmp, last))
+			b.settle()
+			b.shows("not committed", map[string]string{"resume": "old"})
+			b.disk.choose(nil)
+			two := content{"two", 3, 0}.files()
+			b.must(p.write(last+"/"+first, two[first]))
+			b.settle()
+			b.shows("one file of the next, "+first, map[string]string{"resume": "one"})
+			for _, name := range checkpointFiles {
+				b.must(p.write(last+"/"+name, two[name]))
+				b.settle()
+				b.check(name)
+			}
+			p.exit(0)
+			b.settle()
+			b.shows("saved again", map[string]string{"resume": "two"})
+		})
+	}
 }

@@ -295,7 +295,7 @@ func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 		s.bury(rec)
 		return err
 	}
-	sv.base = nil
+	sv.base, sv.arrived = nil, true
 	rec.numbers[""] = s.identities.of(&st)
 	if err := s.enter(sv, ""); err != nil {
 		return err

@@ -37,6 +37,7 @@ type save struct {
 	boundary  bool            // the trainer's word that it is complete: commit without settling
 	placed    bool            // renamed into place whole
 	declared  bool            // the user's word: commit also what rewrote only a part
+	arrived   bool            // it came whole, by a rename
 	mixed     bool            // it holds core files of an attempt that was given up: all must be rewritten
 	hurry     bool            // an unmount waits: judge now, by the same rules
 	forced    bool            // the user said: commit what is there

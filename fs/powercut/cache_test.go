@@ -1,0 +1,85 @@
+package powercut
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The disk has a volatile cache: what came after the last flush is lost,
+// reordered, or torn. P1, P2 and P4 hold.
+func TestWriteCache(t *testing.T) {
+	want := cuts(t)
+	for _, fs := range []filesystem{ext4, ext4.with("data=writeback,noauto_da_alloc"), xfs, btrfs} {
+		t.Run(fs.name, func(t *testing.T) {
+			var tally tally
+			for tally.cuts < want {
+				cutWithCache(t, fs, min(want-tally.cuts, 50), &tally)
+			}
+			tally.report(t, "cuts with a volatile write cache on "+fs.name)
+		})
+	}
+}
+
+// A file system that sends no flushes protects nothing on a disk with a cache.
+// Were nothing lost there, the harness would not notice.
+func TestWithoutBarriersPromisesAreBroken(t *testing.T) {
+	want := cuts(t)
+	var tally tally
+	for tally.cuts < want && tally.broken == 0 {
+		cutWithCache(t, ext4.with("barrier=0"), min(want-tally.cuts, 50), &tally)
+	}
+	if tally.broken == 0 {
+		t.Errorf("ext4 without barriers has kept every promise in %d cuts: this proves nothing", tally.cuts)
+	}
+	t.Logf("%d cuts, %d violations, as it has to be", tally.cuts, tally.broken)
+}
+
+// cutWithCache lets the trainers work on a glass disk, and cuts the power after
+// random events.
+func cutWithCache(t *testing.T, fs filesystem, n int, tally *tally) {
+	t.Helper()
+	m := newMachine(t, fs)
+	dir := hostDir(t)
+	blank, image := filepath.Join(dir, "blank.img"), filepath.Join(dir, "disk.img")
+	m.format(blank)
+	m.must(reflink(blank, image))
+	g := m.serve(image)
+	m.ledger.now = g.position
+	m.insert(g.file(), false)
+	m.start()
+	from := g.position()
+	time.Sleep(time.Second + time.Duration(n)*50*time.Millisecond) // the more cuts, the more there is to cut
+	to := g.position()
+	m.halt()
+	m.eject()
+	g.close()
+
+	events, err := readEvents(g.log)
+	m.must(err)
+	log, err := os.Open(g.log)
+	m.must(err)
+	defer log.Close()
+	disk := &lossyDisk{log: log, events: events, durable: blank}
+	for i, at := range instants(events, from, to, n) {
+		cut := filepath.Join(dir, "cut.img")
+		m.must(disk.cut(at, damage(i%2), cut))
+		tally.add(t, m.recover(cut, m.ledger.made(events[at-1].end)))
+		m.must(os.Remove(cut))
+	}
+}
+
+// instants are n numbers of events, ascending, between two positions.
+func instants(events []event, from, to int64, n int) []int {
+	first, _ := slices.BinarySearchFunc(events, from, func(e event, p int64) int { return int(e.end - p) })
+	last, _ := slices.BinarySearchFunc(events, to, func(e event, p int64) int { return int(e.end - p) })
+	out := make([]int, n)
+	for i := range out {
+		out[i] = first + 1 + rand.N(max(last-first, 1))
+	}
+	slices.Sort(out)
+	return out
+}

@@ -30,6 +30,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ckptfs/testdata/figures"
 )
 
 const (
@@ -43,7 +45,7 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case "daemon":
-		os.Exit(daemon(os.Args[1], os.Args[2]))
+		os.Exit(daemon(os.Args[1], os.Args[2], os.Args[3]))
 	case "trainer":
 		os.Exit(trainer(os.Args[1:]))
 	case "noise":
@@ -96,13 +98,21 @@ func obstacle() string {
 func cuts(t *testing.T) int {
 	t.Helper()
 	if unable != "" {
-		t.Skip(unable)
+		skip(t, "power cuts", unable)
 	}
 	n, err := strconv.Atoi(os.Getenv("CUTS"))
 	if err != nil || n < 1 {
 		t.Fatalf("CUTS=%s is no number of cuts", os.Getenv("CUTS"))
 	}
 	return n
+}
+
+// skip says why also where the figures are read: who has asked for power cuts
+// must not take none for no violations.
+func skip(t *testing.T, subject, why string) {
+	t.Helper()
+	figures.Report(t, subject, "none: %s", why)
+	t.Skip(why)
 }
 
 // enterLaboratory runs this binary once more, in namespaces of its own, and

@@ -19,20 +19,31 @@ import (
 
 // config settles soon and prunes hard, so that a short run has many commits, and
 // deletes and reuses blocks all the time.
-const config = `
-save: {settle: 20ms}
+func config(durability string) string {
+	return `
+save: {settle: 20ms, durability: ` + durability + `}
 retention:
   mid_epoch: {keep_last: 3, when: always}
   trash_ttl: 1s
 `
+}
+
+// The values of save.durability: a save is durable soon after its last close, or
+// before that returns.
+const (
+	async   = "async"
+	atClose = "close"
+)
+
+var durabilities = []string{async, atClose}
 
 // daemon mounts ckptfs over a directory until it is unmounted.
-func daemon(dir, logFile string) int {
+func daemon(dir, logFile, durability string) int {
 	fail := func(err error) int {
 		fmt.Println("failed:", err)
 		return 1
 	}
-	cfg, err := policy.Parse("config", []byte(config))
+	cfg, err := policy.Parse("config", []byte(config(durability)))
 	if err != nil {
 		return fail(err)
 	}

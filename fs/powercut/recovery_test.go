@@ -124,7 +124,7 @@ func (m *machine) checkNatural(f *found, when string) {
 func (m *machine) checkStore(f *found) (trash map[string]int) {
 	root, err := disk.OpenRoot(filepath.Join(m.at, runsDir))
 	m.must(err)
-	cfg, err := policy.Parse("config", []byte(config))
+	cfg, err := policy.Parse("config", []byte(config(m.durability)))
 	m.must(err)
 	st, err := store.Open(root, store.Options{Config: cfg})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,15 +22,15 @@ func TestSnapshots(t *testing.T) {
 	want := cuts(t)
 	for _, fs := range []filesystem{ext4, ext4.with("data=writeback,noauto_da_alloc"), xfs, btrfs} {
 		t.Run(fs.name, func(t *testing.T) {
-			host := hostDir(t)
 			m := newMachine(t, fs)
-			image := filepath.Join(host, "disk.img")
+			image := filepath.Join(hostDir(t), "disk.img")
 			m.format(image)
 			var tally tally
-			for tally.cuts < want {
+			for i, n := range goes(want, 25) {
+				m.durability = durabilities[i%2]
 				m.insert(image, true)
 				m.start()
-				taken := m.takeSnapshots(image, min(want-tally.cuts, 25))
+				taken := m.takeSnapshots(image, n)
 				m.halt()
 				m.eject()
 				for _, s := range taken {
@@ -37,6 +38,7 @@ func TestSnapshots(t *testing.T) {
 					m.must(os.Remove(s.image))
 				}
 			}
+			tally.commits, tally.pruned = m.commits, m.pruned
 			tally.report(t, "power cuts on "+fs.name)
 		})
 	}
@@ -77,8 +79,21 @@ func reflink(from, to string) error {
 	return nil
 }
 
+// goes divides the cuts into goes of at most so many. There are two or more, for
+// there are two kinds of durability.
+func goes(cuts, most int) (sizes []int) {
+	n := max(2, (cuts+most-1)/most)
+	for i := range n {
+		sizes = append(sizes, cuts*(i+1)/n-cuts*i/n)
+	}
+	return slices.DeleteFunc(sizes, func(size int) bool { return size == 0 })
+}
+
 // tally counts cuts, and those after which a promise was broken.
-type tally struct{ cuts, broken, control int }
+type tally struct {
+	cuts, broken, control int
+	commits, pruned       int64
+}
 
 func (c *tally) add(t *testing.T, f *found) {
 	t.Helper()
@@ -98,7 +113,8 @@ func (c *tally) add(t *testing.T, f *found) {
 // lost nothing: then the harness would not have noticed.
 func (c *tally) report(t *testing.T, subject string) {
 	t.Helper()
-	figures.Report(t, subject, "%d, %d violations (without ckptfs %d)", c.cuts, c.broken, c.control)
+	figures.Report(t, subject, "%d, %d violations (without ckptfs %d), in %d commits and %d prunings",
+		c.cuts, c.broken, c.control, c.commits, c.pruned)
 	if c.broken > 0 {
 		t.Errorf("after %d of %d cuts a promise was broken", c.broken, c.cuts)
 	}

@@ -50,6 +50,7 @@ func (s *Store) recoverAll() error {
 		}
 	}
 	s.dropManifests()
+	s.dropNotes()
 	return s.emptyTrash()
 }
 

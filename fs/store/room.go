@@ -310,13 +310,9 @@ func (s *Store) sacrifices(r *run) (list []sacrifice) {
 	return append(list, checkpoints...)
 }
 
-// sacrifice removes a version for good, by way of the trash: as for any other,
-// the renames are durable before anything is unlinked.
+// sacrifice removes a version for good, by way of the trash.
 func (s *Store) sacrifice(c sacrifice) error {
 	if err := s.Delete(path.Join(c.run.path, c.Name), c.ID, strings.Join(c.Reasons, "; ")); err != nil {
-		return err
-	}
-	if err := s.syncMove(historyDir, trashDir); err != nil {
 		return err
 	}
 	for _, t := range s.trashOldestFirst() {

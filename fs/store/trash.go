@@ -185,10 +185,32 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 		if m := manifests[t.ID]; m != nil {
 			t.version = &Version{Manifest: *m, path: t.path()}
 			t.Valid, t.Size = true, m.Size
+			if t.Name == t.ID { // the note is lost: it was not synced
+				t.Run, t.Name = m.Run, m.Name
+			}
 		}
 		s.trash = append(s.trash, t)
 	}
 	return nil
+}
+
+// dropNotes removes the notes of what does not lie in the trash: a power cut may
+// have taken the one and left the other.
+func (s *Store) dropNotes() {
+	list, err := s.disk.ReadDir(trashDir)
+	if err != nil {
+		return
+	}
+	there := map[string]bool{}
+	for _, e := range list {
+		there[e.Name] = true
+	}
+	for _, e := range list {
+		id, note := strings.CutSuffix(strings.TrimSuffix(e.Name, ".new"), ".json")
+		if note && (!there[id] || strings.HasSuffix(e.Name, ".new")) {
+			s.report("remove a stale note", s.disk.Unlink("recover:note", path.Join(trashDir, e.Name)))
+		}
+	}
 }
 
 // emptyTrash removes what is older than trash_ttl: counted from the deletion, or
@@ -249,21 +271,35 @@ func (s *Store) lastValid(t *trashed) bool {
 	return true
 }
 
-// shred removes one entry of the trash for good.
+// shred removes one entry of the trash for good. Its papers go first: what a
+// crash leaves half removed must not count as a version. And its way into the
+// trash is made durable before a file of it goes, whoever brought it here.
 func (s *Store) shred(t *trashed) error {
 	if t.version != nil {
 		t.version.mu.Lock()
 		t.version.path = ""
 		t.version.mu.Unlock()
 	}
-	if err := s.removeAll("trash:empty", t.path()); err != nil {
+	s.mu.Lock()
+	t.Valid = false
+	s.mu.Unlock()
+	err := s.removeAll("trash:empty", t.path()+".json")
+	if err == nil {
+		err = s.removeAll("trash:empty", manifestPath(t.ID))
+	}
+	if err == nil {
+		err = s.syncMove(historyDir, trashDir)
+	}
+	if err == nil {
+		err = s.removeAll("trash:empty", t.path())
+	}
+	if err != nil {
 		return fmt.Errorf("empty %s from the trash: %w", t.Name, err)
 	}
-	errs := []error{s.removeAll("trash:empty", t.path()+".json"), s.removeAll("trash:empty", manifestPath(t.ID))}
 	s.mu.Lock()
 	s.trash = slices.DeleteFunc(s.trash, func(o *trashed) bool { return o == t })
 	s.mu.Unlock()
-	return errors.Join(errs...)
+	return nil
 }
 
 // trimHistory puts what exceeds retention.history.keep_last into the trash.

@@ -28,15 +28,15 @@ func TestPowerCutAfterEveryCall(t *testing.T) {
 
 func afterEveryCall(t *testing.T, down func(b *bench, n int)) {
 	for _, pattern := range patterns {
-		for _, exchange := range []bool{true, false} {
-			if !exchange && pattern.name != "overwrite in place" {
-				continue // one is enough for how directories are swapped
+		for _, w := range ways {
+			if w.name != "exchange" && !pattern.shows(w) {
+				continue
 			}
-			t.Run(fmt.Sprintf("%s, exchange %v", pattern.name, exchange), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, %s", pattern.name, w.name), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					b := newBench(t, t.TempDir())
-					b.exchange = exchange
+					b.on(w)
 					b.start()
 					defer b.stop()
 					b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"0", 1, 0}})

@@ -26,6 +26,7 @@ type faultyDisk struct {
 	calls  []string
 	synced *synced
 	fail   func(n int, op disk.Op) error
+	refuse func(from, to string, flags uint) error // what the kernel says to a rename; may be nil
 
 	crashed chan struct{} // closed by crash
 }
@@ -109,6 +110,13 @@ func (d *faultyDisk) made() []string {
 	return append([]string(nil), d.calls...)
 }
 
+// lastCall is the newest call.
+func (d *faultyDisk) lastCall() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls[len(d.calls)-1]
+}
+
 func (d *faultyDisk) check(op disk.Op, what string) error {
 	if op == "" {
 		return nil
@@ -161,7 +169,14 @@ func (d *faultyDisk) Rmdir(op disk.Op, p string) error {
 }
 
 func (d *faultyDisk) Rename(op disk.Op, from, to string, flags uint) error {
-	return d.try(op, "rename "+from+" "+to, func() error { return d.Disk.Rename(op, from, to, flags) })
+	return d.try(op, "rename "+from+" "+to, func() error {
+		if d.refuse != nil {
+			if err := d.refuse(from, to, flags); err != nil {
+				return err
+			}
+		}
+		return d.Disk.Rename(op, from, to, flags)
+	})
 }
 
 func (d *faultyDisk) Copy(op disk.Op, from, to string) error {

@@ -34,6 +34,7 @@ type draft struct {
 	guests   map[uint32]bool // threads that were shown it and are about to open it
 	visible  bool            // under its name; what that held is kept in the drafts directory
 	replaced bool            // there is such a kept file
+	beside   bool            // it lies beside the slot: the two could not be exchanged
 	gone     bool            // its name was removed or taken by a rename: nothing to publish
 	veto     string          // why it must be held back
 	exitZero bool            // closed by an exit with 0: the format has to prove it whole
@@ -101,11 +102,11 @@ func (s *Store) prepared(d *draft, st *disk.Stat, err error) {
 const keptSuffix = ".old"
 
 // kept is where the content that a visible draft replaced is kept.
-func (s *Store) kept(d *draft) string {
-	if s.exchange {
-		return d.slot()
+func (d *draft) kept() string {
+	if d.beside {
+		return d.slot() + keptSuffix
 	}
-	return d.slot() + keptSuffix
+	return d.slot()
 }
 
 // publish puts a draft under its name, in one step, and keeps what the name
@@ -121,14 +122,8 @@ func (s *Store) publish(d *draft) error {
 		err = s.disk.Rename("draft:publish", d.slot(), target, 0)
 	case err == nil && st.IsDir():
 		err = fmt.Errorf("publish %s: %w", target, unix.EISDIR)
-	case err == nil && s.exchange:
-		d.replaced = true
-		err = s.disk.Rename("draft:publish", d.slot(), target, unix.RENAME_EXCHANGE)
 	case err == nil:
-		if err = s.share("draft:keep", target, s.kept(d), &st); err == nil {
-			d.replaced = true
-			err = s.disk.Rename("draft:publish", d.slot(), target, 0)
-		}
+		err = s.replace(d, target, &st)
 	}
 	if err != nil {
 		return err
@@ -140,6 +135,23 @@ func (s *Store) publish(d *draft) error {
 	return nil
 }
 
+// replace puts a draft in the place of a file, which is kept.
+func (s *Store) replace(d *draft, target string, st *disk.Stat) error {
+	if s.exchange {
+		err := s.disk.Rename("draft:publish", d.slot(), target, unix.RENAME_EXCHANGE)
+		if !refused(err) {
+			d.replaced = err == nil
+			return err
+		}
+	}
+	d.beside = true
+	if err := s.share("draft:keep", target, d.kept(), st); err != nil {
+		return err
+	}
+	d.replaced = true
+	return s.disk.Rename("draft:publish", d.slot(), target, 0)
+}
+
 // finalize makes a visible draft the content of its name for good. Needs rec.mu.
 func (s *Store) finalize(d *draft) error {
 	if d.save.rec.drafts[d.rel] == d {
@@ -149,11 +161,11 @@ func (s *Store) finalize(d *draft) error {
 		return nil
 	}
 	d.replaced = false
-	st, err := s.disk.Stat(s.kept(d))
+	st, err := s.disk.Stat(d.kept())
 	if err != nil {
 		return err
 	}
-	return s.unlink("draft:final", s.kept(d), &st)
+	return s.unlink("draft:final", d.kept(), &st)
 }
 
 // settle decides about a draft whose last handle was released. Needs rec.mu.
@@ -231,13 +243,13 @@ func (s *Store) holdBack(d *draft, why string) {
 // takeBack gives the name of a visible draft what it held before; the draft lies
 // in its slot then. Needs rec.mu.
 func (s *Store) takeBack(d *draft) error {
-	if s.exchange {
+	if !d.beside {
 		return s.disk.Rename("draft:takeback", d.slot(), d.path(), unix.RENAME_EXCHANGE)
 	}
 	if err := s.disk.Rename("draft:takeback", d.path(), d.slot(), 0); err != nil {
 		return err
 	}
-	return s.disk.Rename("draft:takeback", s.kept(d), d.path(), 0)
+	return s.disk.Rename("draft:takeback", d.kept(), d.path(), 0)
 }
 
 // lingers is how long a handle may live on after its last close before the

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,14 +40,18 @@ func TestFailedCommitHoldsNobodyUp(t *testing.T) {
 }
 
 // A commit that was given up is not finished by recovery: what is staged goes on
-// being written. Its journal record may be all that a broken disk has kept of it.
+// being written. As long as its journal record cannot be taken back, nothing is:
+// recovery finishes what the record describes, or nothing.
 func TestFailedCommitIsNotRedone(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		broken func(op disk.Op) bool // from the sync of the journal on
+		name    string
+		broken  bool // from the sync of the journal on
+		outside func(staged string) error
+		resume  string
 	}{
-		{"one call fails", func(disk.Op) bool { return false }},
-		{"the record cannot be taken back", func(op disk.Op) bool { return strings.HasPrefix(string(op), "commit:") }},
+		{name: "one call fails", resume: "old"},
+		{name: "the record cannot be taken back", broken: true, resume: "one"},
+		{name: "nor is it true any more", broken: true, resume: "old", outside: func(staged string) error { return os.Truncate(staged, 100) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(b *bench) {
@@ -53,7 +60,7 @@ func TestFailedCommitIsNotRedone(t *testing.T) {
 				b.must(p.save(last, content{"one", 2, 0}))
 				failed := false
 				b.disk.choose(func(n int, op disk.Op) error {
-					if failed && c.broken(op) {
+					if failed && c.broken && strings.HasPrefix(string(op), "commit:") {
 						return unix.EIO
 					}
 					if op == "commit:journal" && strings.Contains(b.disk.made()[n], " sync ") && !failed {
@@ -67,10 +74,17 @@ func TestFailedCommitIsNotRedone(t *testing.T) {
 					t.Fatal("no journal record was synced")
 				}
 				b.shows("failed", map[string]string{"resume": "old"})
-				b.must(p.truncate(last+"/pytorch_model.bin", 100))
+				if err := p.truncate(last+"/pytorch_model.bin", 100); c.broken != errors.Is(err, unix.EIO) {
+					t.Errorf("the next change: %v", err)
+				}
+				if c.outside != nil {
+					staged, err := filepath.Glob(filepath.Join(b.dir, stagingDir, "*", "tree", "pytorch_model.bin"))
+					b.must(err)
+					b.must(c.outside(staged[0]))
+				}
 				b.restart()
 				b.check("restarted")
-				b.shows("restarted", map[string]string{"resume": "old"})
+				b.shows("restarted", map[string]string{"resume": c.resume})
 			})
 		})
 	}
@@ -95,4 +109,86 @@ func TestChangeDuringACommit(t *testing.T) {
 			t.Errorf("failed commits: %q", got)
 		}
 	})
+}
+
+// The disk breaks at any call of a commit, and stays broken, so that the swap can
+// be neither carried out nor undone (P2, P7). The views go on showing the version
+// before, wherever it lies by then; nothing is changed under the name; a day
+// later nothing has expired that holds it. Once the disk works again the name can
+// be used again, without a mount or with one.
+func TestSwapAndUndoFail(t *testing.T) {
+	for _, w := range ways {
+		for _, remount := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, remount %v", w.name, remount), func(t *testing.T) {
+				t.Parallel()
+				for n, through := 0, false; !through && !t.Failed(); n++ {
+					synctest.Test(t, func(t *testing.T) {
+						b := newBench(t, t.TempDir())
+						b.on(w)
+						b.start()
+						defer b.stop()
+						through = b.breakAt(n, remount)
+					})
+				}
+			})
+		}
+	}
+}
+
+// breakAt breaks the disk at the n-th call of the swap of a commit; it reports
+// whether the commit was through by then.
+func (b *bench) breakAt(n int, remount bool) (through bool) {
+	b.seed(map[string]content{last: {"old", 1, 0}})
+	p := b.process()
+	b.must(p.save(last, content{"new", 2, 0}))
+	calls := 0
+	call := "none"
+	b.disk.choose(func(i int, op disk.Op) error {
+		if step := string(op); calls > 0 || step == "commit:swap" || step == "commit:away" {
+			if calls++; calls > n {
+				if call == "none" {
+					call = b.disk.lastCall()
+				}
+				return unix.EIO
+			}
+		}
+		return nil
+	})
+	b.settle()
+	if call == "none" {
+		return true
+	}
+	when := "broken at " + call
+	shown, err := b.view("resume")
+	if err != nil || shown != "old" && shown != "new" {
+		b.t.Errorf("%s: resume/ shows %q, %v", when, shown, err)
+	}
+	if err := b.checkViews(); err != nil {
+		b.t.Errorf("%s: %v", when, err)
+	}
+	if err := p.truncate(last+"/pytorch_model.bin", 100); err == nil {
+		b.t.Errorf("%s: a file was changed", when)
+	}
+	p.exit(1)
+	b.pass(b.cfg.Save.IncompleteTTL + time.Hour)
+	b.shows(when+", a day later", map[string]string{"resume": shown})
+	allowed := []string{shown}
+	if remount {
+		b.restart() // rolls forward what can be
+		allowed = append(allowed, "new")
+	} else {
+		b.disk.choose(nil)
+		b.pass(2 * housekeeping)
+	}
+	b.settle()
+	b.sane(when+", working again", allowed)
+	b.must(b.process().save(last, content{"next", 3, 0}))
+	b.settle()
+	b.sane(when+", saved again", []string{"next"})
+	b.restart()
+	b.sane(when+", mounted again", []string{"next"})
+	if left := b.left(journalDir); len(left) > 0 {
+		b.t.Errorf("%s: the journal holds %v", when, left)
+	}
+	return false
 }

@@ -15,25 +15,28 @@ import (
 // what lies on the disk.
 func TestFaultAtEveryCall(t *testing.T) {
 	type faults struct {
-		pattern  pattern
-		err      error
-		exchange bool
+		pattern pattern
+		err     error
+		way     way
 	}
 	var cases []faults
 	for _, pattern := range patterns {
-		cases = append(cases, faults{pattern, unix.EIO, true})
+		for _, w := range ways {
+			if w.name == "exchange" || pattern.shows(w) {
+				cases = append(cases, faults{pattern, unix.EIO, w})
+			}
+		}
 	}
 	overwrite := patterns[1]
 	for _, err := range []error{unix.ENOSPC, errShort, unix.EDQUOT, unix.EROFS, unix.EINTR} {
-		cases = append(cases, faults{overwrite, err, true})
+		cases = append(cases, faults{overwrite, err, ways[0]})
 	}
-	cases = append(cases, faults{overwrite, unix.EIO, false})
 	for _, c := range cases {
-		t.Run(fmt.Sprintf("%s, %v, exchange %v", c.pattern.name, c.err, c.exchange), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, %v, %s", c.pattern.name, c.err, c.way.name), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, t.TempDir())
-				b.exchange = c.exchange
+				b.on(c.way)
 				b.start()
 				defer b.stop()
 				b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"0", 1, 0}})

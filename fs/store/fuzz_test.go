@@ -57,15 +57,20 @@ func leaves(p string) bool {
 
 func FuzzJournal(f *testing.F) {
 	for _, j := range []journal{
-		{Op: opCommit, ID: "id", Run: "run", Name: last, NewIno: 1},
-		{Op: opCommit, ID: "id", Name: last, NewIno: 1, OldIno: 2, Aside: historyDir + "/old"},
-		{Op: opCommit, ID: "id", Name: "../x", NewIno: 1},
+		{Op: opCommit, ID: "id", Run: "run", Name: last, Moves: []move{{From: stagingDir + "/id/tree", To: "run/" + last, Ino: 1}}},
+		{Op: opMove, ID: "id", Name: last, Moves: []move{{From: last, To: historyDir + "/old", Ino: 1, Copy: 2, Copied: true}}},
+		{Op: opUndo, ID: "id", Name: last, Moves: []move{{From: last, Via: stagingDir + "/id/tree", To: trashDir + "/old", Ino: 1, Rest: 2}}},
+		{Op: opCommit, ID: "id", Name: "../x"},
 		{Op: opCommit, ID: "id", Run: "..", Name: last},
 		{Op: opCommit, ID: "id", Run: "/etc", Name: last},
-		{Op: opCommit, ID: "id", Name: last, OldIno: 2, Aside: historyDir + "/../../x"},
+		{Op: opMove, ID: "id", Name: last, Moves: []move{{From: last, To: historyDir + "/../../x", Ino: 1}}},
+		{Op: opMove, ID: "id", Name: last, Moves: []move{{From: "/etc", To: last, Ino: 1}}},
+		{Op: opMove, ID: "id", Name: last, Moves: []move{{From: last, To: Private + "/lock", Ino: 1}}},
+		{Op: opMove, ID: "id", Name: last, Moves: []move{{From: last, To: trashDir + "/x", Version: "../../x", Ino: 1}}},
 		{Op: opCommit, ID: "id", Run: Private, Name: last},
 		{Op: "format", ID: "id", Name: last},
 	} {
+		j.Format = journalFormat
 		b, err := json.Marshal(j)
 		if err != nil {
 			f.Fatal(err)
@@ -80,7 +85,11 @@ func FuzzJournal(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, p := range []string{j.ID, j.Name, j.Run, j.Aside} {
+		paths := []string{j.ID, j.Name, j.Run}
+		for _, m := range j.Moves {
+			paths = append(paths, m.From, m.Via, m.To, m.Version)
+		}
+		for _, p := range paths {
 			if leaves(p) {
 				t.Errorf("record %+v leads to %q", *j, p)
 			}

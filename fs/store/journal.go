@@ -6,31 +6,76 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// journal is one step that takes more than one call to the disk. The record is
-// written and synced before the first of them and removed after the last;
-// directories are recognised by inode, so that redoing what was done is
-// harmless.
+// journal is one step that takes more than one call to the disk: directories
+// move, and what is written down about them follows. The record is written and
+// synced before the first call and removed after the last; whoever finds one
+// carries on from where the directories are (carryOn).
 type journal struct {
+	Format int    `json:"format"`
 	Op     string `json:"op"`
-	ID     string `json:"id"` // of the save
+	ID     string `json:"id"` // of the save, where it is a commit
 	Run    string `json:"run"`
 	Name   string `json:"name"`
-	NewIno uint64 `json:"new_ino"`           // the staged directory
-	OldIno uint64 `json:"old_ino,omitempty"` // what lay under the natural name; 0 when nothing did
-	Aside  string `json:"aside,omitempty"`   // where that goes
-	Why    string `json:"why,omitempty"`     // to the trash
+	Moves  []move `json:"moves,omitempty"`
 }
 
-const opCommit = "commit"
+// move is a directory on its way, recognised by its inode, so that moving it
+// twice is harmless. Where it cannot be renamed it is copied (copyDir), and
+// known from then on by the inode of the copy.
+type move struct {
+	From string `json:"from"`
+	Via  string `json:"via,omitempty"` // where an exchange leaves it on the way
+	To   string `json:"to"`
+	Ino  uint64 `json:"ino"`
+	// Version is the version that it holds, whose manifest names its inodes.
+	Version string `json:"version,omitempty"`
+	Copy    uint64 `json:"copy,omitempty"`   // the directory that is made of it at To
+	Copied  bool   `json:"copied,omitempty"` // that is whole and durable
+	Left    bool   `json:"left,omitempty"`   // nothing is left at From; its inode number means nothing any more
+	Why     string `json:"why,omitempty"`    // it goes to the trash
+	// Rest is the inode of what a copy has left over, of no use to anybody: half
+	// of a copy at From, or at To what was copied away from there.
+	Rest uint64 `json:"rest,omitempty"`
+}
+
+const (
+	opCommit = "commit" // the version before goes, the staged one comes
+	opUndo   = "undo"   // the other way round: the commit could not be carried out
+	opMove   = "move"   // one directory that cannot be renamed
+)
+
+const journalFormat = 1
+
+// inverse is the record of the way back.
+func (j *journal) inverse() *journal {
+	back := *j
+	back.Op, back.Moves = opUndo, nil
+	for _, m := range j.Moves {
+		m.From, m.To = m.To, m.From
+		switch {
+		case m.Left:
+			m.Ino, m.Rest = m.Copy, 0
+		case m.Copied:
+			m.Ino, m.Rest = m.Copy, m.Ino
+		default:
+			m.Rest = m.Copy
+		}
+		m.Copy, m.Copied, m.Left = 0, false, false
+		back.Moves = append([]move{m}, back.Moves...)
+	}
+	return &back
+}
 
 func journalPath(id string) string { return path.Join(journalDir, id+".json") }
 
 func (s *Store) writeJournal(j *journal) error {
+	j.Format = journalFormat
 	b, err := json.Marshal(j)
 	if err != nil {
 		return fmt.Errorf("encode journal: %w", err)
@@ -57,14 +102,22 @@ func (s *Store) journaled(id string) bool {
 	return err == nil
 }
 
-// readJournal returns the records that a crash left. One that cannot be read
-// was never synced: its step had not begun.
+// errOtherVersion says that private state is of a ckptfs that knows more.
+var errOtherVersion = errors.New("written by another version of ckptfs; mount it once with that one")
+
+// errTorn says that a record was never synced: its step had not begun.
+var errTorn = errors.New("not whole")
+
+// readJournal returns the records that a crash left, oldest first. One that is no
+// JSON was never synced. One that is, and is not understood, is somebody else's:
+// nothing is touched before he has finished it.
 func (s *Store) readJournal() ([]*journal, error) {
 	list, err := s.disk.ReadDir(journalDir)
 	if err != nil {
 		return nil, err
 	}
 	var out []*journal
+	var torn []string
 	for _, e := range list {
 		p := path.Join(journalDir, e.Name)
 		var j *journal
@@ -72,40 +125,70 @@ func (s *Store) readJournal() ([]*journal, error) {
 		if err == nil {
 			j, err = parseJournal(e.Name, b)
 		}
-		if err != nil {
-			s.log.Warn("a journal record is not whole; its step had not begun", "record", p, "err", err)
-			if err := s.removeAll("recover:journal", p); err != nil {
-				return nil, err
-			}
-			continue
+		switch {
+		case errors.Is(err, errTorn):
+			torn = append(torn, p)
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", p, err)
+		default:
+			out = append(out, j)
 		}
-		out = append(out, j)
 	}
+	for _, p := range torn {
+		s.log.Warn("a journal record is not whole; its step had not begun", "record", p)
+		if err := s.removeAll("recover:journal", p); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(a, b *journal) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
 }
 
 func parseJournal(file string, b []byte) (*journal, error) {
 	j := new(journal)
-	if err := json.Unmarshal(b, j); err != nil {
-		return nil, err
+	if err := json.Unmarshal(b, j); err != nil || !strings.HasSuffix(file, ".json") {
+		return nil, errTorn
 	}
 	return j, j.valid(file)
 }
 
-// valid refuses records that would lead anywhere but where a commit goes.
+// valid refuses records of other versions, and those that would lead anywhere
+// but where a step of ours goes.
 func (j *journal) valid(file string) error {
-	within := func(p, dir string) bool { return path.Dir(p) == dir && path.Clean(p) == p }
+	switch j.Op {
+	case opCommit, opUndo, opMove:
+	default:
+		return fmt.Errorf("step %q: %w", j.Op, errOtherVersion)
+	}
 	switch {
-	case j.Op != opCommit:
-		return fmt.Errorf("step %q is not known", j.Op)
-	case file != j.ID+".json" || !plainName(j.ID) || !plainName(j.Name):
-		return errors.New("names are not plain")
-	case !plainRun(j.Run):
-		return fmt.Errorf("run %q is not a path below the directory", j.Run)
-	case j.Aside != "" && !within(j.Aside, historyDir) && !within(j.Aside, trashDir):
-		return fmt.Errorf("%q is neither in the history nor in the trash", j.Aside)
+	case j.Format != journalFormat:
+		return fmt.Errorf("format %d: %w", j.Format, errOtherVersion)
+	case file != j.ID+".json" || !plainName(j.ID):
+		return errors.New("it is not the record that its name says")
+	case !plainRun(j.Run) || j.Name != "" && !plainName(j.Name):
+		return fmt.Errorf("checkpoint %q of run %q is not a path below the directory", j.Name, j.Run)
+	}
+	for _, m := range j.Moves {
+		for _, p := range []string{m.From, m.To, m.Via} {
+			if p != "" && !movable(p) {
+				return fmt.Errorf("%q is no place for a checkpoint", p)
+			}
+		}
+		if m.From == "" || m.To == "" || m.Version != "" && !plainName(m.Version) {
+			return errors.New("a move is not whole")
+		}
 	}
 	return nil
+}
+
+// movable reports whether a checkpoint may lie at a path: under a natural name,
+// in the history, in the trash, or staged.
+func movable(p string) bool {
+	if !fs.ValidPath(p) || p == "." {
+		return false
+	}
+	dir := path.Dir(p)
+	return !private(p) || dir == historyDir || dir == trashDir || path.Dir(dir) == stagingDir
 }
 
 // plainName reports whether a string is one component of a path.

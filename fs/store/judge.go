@@ -101,7 +101,7 @@ func (s *Store) consider(sv *save) {
 // ripe reports whether a save is to be judged now: it has changed something, is
 // quiet or need not be, and nobody writes to it but to strangers. Needs rec.mu.
 func (s *Store) ripe(rec *record, sv *save) bool {
-	if sv.sealed || rec.current() != sv {
+	if sv.sealed || rec.current() != sv || rec.stuck != nil {
 		return false
 	}
 	if sv.again { // nothing was lost: as if it had not been tried

@@ -43,8 +43,9 @@ func (s *Store) startKeeper() {
 
 // Housekeep does once what the keeper does every minute: it empties what is old
 // in the trash and in quarantine, discards saves that never became complete,
-// prunes, and keeps min_free.
+// prunes, keeps min_free, and undoes a commit that failed and could not be undone.
 func (s *Store) Housekeep() {
+	s.unstickAll()
 	s.expireSaves()
 	s.report("empty the trash", s.emptyTrash())
 	s.report("empty the quarantine", s.expireQuarantine())
@@ -57,7 +58,7 @@ func (s *Store) expireSaves() {
 	for _, rec := range s.allRecords() {
 		rec.mu.Lock()
 		sv := rec.current()
-		if sv != nil && !s.hasWriters(rec) && !sv.attended() && s.clock.Now().Sub(sv.changed) > s.cfg.Save.IncompleteTTL {
+		if sv != nil && rec.stuck == nil && !s.hasWriters(rec) && !sv.attended() && s.clock.Now().Sub(sv.changed) > s.cfg.Save.IncompleteTTL {
 			s.event("discard", rec.path(), "the save never became complete: "+joinWords(sv.lacks()))
 			s.drop(sv, "older than incomplete_ttl")
 			if _, live := rec.live(); !live {

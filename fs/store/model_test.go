@@ -25,10 +25,10 @@ func init() { flag.Set("rapid.checks", "20") }
 // back (P2) unless the name was deleted.
 func TestAnyLife(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		exchange := rapid.Bool().Draw(rt, "exchange")
+		way := ways[rapid.IntRange(0, len(ways)-2).Draw(rt, "way")] // not the one that no trainer could rename on
 		steps := rapid.SliceOfN(rapid.Custom(drawStep), 1, 60).Draw(rt, "steps")
 		var err error
-		synctest.Test(t, func(t *testing.T) { err = live(rt, t.TempDir(), exchange, steps) })
+		synctest.Test(t, func(t *testing.T) { err = live(rt, t.TempDir(), way, steps) })
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -86,9 +86,9 @@ type unfinished struct {
 	left  []string
 }
 
-func live(t rapid.TB, dir string, exchange bool, steps []step) error {
+func live(t rapid.TB, dir string, w way, steps []step) error {
 	l := &life{bench: newBench(t, dir), high: map[string]int{}}
-	l.exchange = exchange
+	l.on(w)
 	if err := l.tryStart(); err != nil {
 		return err
 	}

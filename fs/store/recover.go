@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"ckptfs/fs/store/disk"
 	"ckptfs/fs/store/proc"
 )
@@ -19,15 +17,8 @@ import (
 // gets its name back, unfinished saves are judged. All of it may be interrupted
 // and done again.
 func (s *Store) recoverAll() error {
-	steps, err := s.readJournal()
-	if err != nil {
+	if err := s.redoAll(); err != nil {
 		return err
-	}
-	for _, j := range steps {
-		if err := s.redo(j); err != nil {
-			return fmt.Errorf("finish the commit of %s: %w", path.Join(j.Run, j.Name), err)
-		}
-		s.event("recover", path.Join(j.Run, j.Name), "finished the commit that was interrupted")
 	}
 	if err := s.buildCatalog(); err != nil {
 		return err
@@ -52,62 +43,6 @@ func (s *Store) recoverAll() error {
 	s.dropManifests()
 	s.dropNotes()
 	return s.emptyTrash()
-}
-
-// redo rolls one commit forward. Where the directories are now says how far it
-// had come.
-func (s *Store) redo(j *journal) error {
-	natural := path.Join(j.Run, j.Name)
-	tree := path.Join(stagingDir, j.ID, "tree")
-	at := func(p string) uint64 {
-		st, err := s.disk.Stat(p)
-		if err != nil {
-			return 0
-		}
-		return st.Ino
-	}
-	switch {
-	case at(natural) == j.NewIno:
-		// swapped
-	case at(tree) != j.NewIno:
-		return s.endJournal(j) // gone elsewhere since: nothing is left to do
-	case !s.asDescribed(j.ID, tree) && at(natural) != 0:
-		return s.endJournal(j) // changed since: judged like any unfinished save
-	case at(natural) == 0:
-		// Nothing was there, or the first of two renames took it away.
-		if err := s.disk.Rename("recover:swap", tree, natural, unix.RENAME_NOREPLACE); err != nil {
-			return err
-		}
-	case s.exchange:
-		if err := s.disk.Rename("recover:swap", tree, natural, unix.RENAME_EXCHANGE); err != nil {
-			return err
-		}
-	default:
-		if err := s.disk.Rename("recover:away", natural, path.Join(stagingDir, j.ID, "old"), 0); err != nil {
-			return err
-		}
-		if err := s.disk.Rename("recover:swap", tree, natural, 0); err != nil {
-			return err
-		}
-	}
-	if err := s.syncSwap(j); ignore(err, unix.ENOENT) != nil {
-		return err
-	}
-	if j.OldIno != 0 {
-		if err := s.putAside(j, nil); err != nil {
-			return err
-		}
-	}
-	if err := s.removeAll("recover:tidy", path.Join(stagingDir, j.ID)); err != nil {
-		return err
-	}
-	return s.endJournal(j)
-}
-
-// asDescribed reports whether a staged tree is what its manifest says.
-func (s *Store) asDescribed(id, tree string) bool {
-	m, err := s.readManifest(id)
-	return err == nil && s.matches(tree, m) == nil
 }
 
 // healBackup gives a version its name back that was renamed aside, when the name

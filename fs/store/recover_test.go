@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"ckptfs/fs/store/disk"
 )
 
 // A save that the daemon did not live to commit is judged at the next mount.
@@ -200,50 +198,6 @@ func TestSeveralSavesOfOneName(t *testing.T) {
 				b.sameTokens("mounted again", tokens)
 			})
 		})
-	}
-}
-
-// Each point of a swap, made by hand: what the journal says is finished, however
-// far it had come, and finishing it twice is the same.
-func TestInterruptedSwap(t *testing.T) {
-	for _, exchange := range []bool{true, false} {
-		for _, op := range []disk.Op{
-			"commit:sync", "hash", "commit:manifest", "commit:journal", "commit:away", "commit:swap",
-			"commit:parent", "commit:staging", "commit:keep", "commit:tidy", "commit:done", "history:trash",
-		} {
-			if exchange && op == "commit:away" {
-				continue
-			}
-			t.Run(fmt.Sprintf("%s, exchange %v", op, exchange), func(t *testing.T) {
-				inBubble(t, func(b *bench) {
-					b.seed(map[string]content{last: {"older", 1, 0}})
-					b.seed(map[string]content{last: {"old", 2, 0}})
-					b.Store.exchange = exchange
-					b.must(b.process().save(last, content{"new", 3, 0}))
-					stopped := b.disk.stopBefore(op)
-					b.settle()
-					if !stopped() {
-						t.Fatalf("the commit made no call %s", op)
-					}
-					// The next mount may be of a kernel that can exchange, or of one that cannot.
-					b.exchange = !exchange
-					b.crash()
-					for range 2 {
-						b.start()
-						b.settle()
-						b.shows("mounted", map[string]string{"resume": "new", "by-epoch/2": "old"})
-						b.check("mounted")
-						for _, dir := range []string{stagingDir, journalDir} {
-							if left := b.left(dir); len(left) > 0 {
-								t.Errorf("%s holds %v", dir, left)
-							}
-						}
-						b.crash()
-					}
-					b.start()
-				})
-			})
-		}
 	}
 }
 

@@ -199,6 +199,9 @@ func (s *Store) deleteEmpty(rec *record) error {
 // what is committed goes to the trash, and the views no longer know the name.
 // Needs rec.mu.
 func (s *Store) deleteRecord(rec *record, why string) error {
+	if err := s.usable(rec); err != nil {
+		return err
+	}
 	if rec.natural {
 		if err := s.retire(rec, why); err != nil {
 			return err

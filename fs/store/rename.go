@@ -254,6 +254,9 @@ func (s *Store) renameIn(from string, rec *record, tgid uint32) error {
 	s.concludeSave(rec)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	if err := s.usable(rec); err != nil {
+		return err
+	}
 	if err := s.makeWay(rec); err != nil {
 		return err
 	}

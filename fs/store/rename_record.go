@@ -1,11 +1,11 @@
 package store
 
 import (
+	"errors"
 	"path"
 
 	"golang.org/x/sys/unix"
 
-	"ckptfs/fs/store/disk"
 	"ckptfs/layout"
 )
 
@@ -26,6 +26,9 @@ func (s *Store) renameRecord(a, b *record) error {
 	defer lockBoth(a, b)()
 	if _, live := a.live(); !live {
 		return unix.ENOENT
+	}
+	if err := errors.Join(s.usable(a), s.usable(b)); err != nil {
+		return err
 	}
 	if err := s.makeWay(b); err != nil {
 		return err
@@ -85,21 +88,6 @@ func (s *Store) revive(rec *record) {
 	rec.dead = false
 	s.runs[rec.run.path] = rec.run
 	rec.run.records[rec.name] = rec
-}
-
-// moveVersion renames a checkpoint's directory; v may be nil. Whoever reads the
-// version meanwhile waits for the one system call.
-func (s *Store) moveVersion(op disk.Op, v *Version, from, to string) error {
-	if v == nil {
-		return s.disk.Rename(op, from, to, unix.RENAME_NOREPLACE)
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if err := s.disk.Rename(op, from, to, 0); err != nil {
-		return err
-	}
-	v.path = to
-	return nil
 }
 
 // renameAcross moves something out of a checkpoint, into one, or both.
@@ -197,6 +185,9 @@ func (s *Store) renameOut(rec *record, to string) error {
 	s.concludeSave(rec)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	if err := s.usable(rec); err != nil {
+		return err
+	}
 	dir, live := rec.live()
 	if !live {
 		return unix.ENOENT

@@ -40,6 +40,8 @@ type record struct {
 	drafts   map[string]*draft   // unpublished or not yet final files, by path
 	arrivals map[arrival]journey // opens that were sent back to look their name up
 
+	stuck *swapping // a commit that failed and could not be undone; guarded by mu
+
 	readers atomic.Int32 // files of the committed version that are open by their live name
 }
 

@@ -85,6 +85,9 @@ func (s *Store) openSave(rec *record) (*save, error) {
 	if s.readOnly {
 		return nil, unix.EROFS
 	}
+	if err := s.usable(rec); err != nil {
+		return nil, err
+	}
 	if sv := rec.current(); sv != nil {
 		return sv, nil
 	}

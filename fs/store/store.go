@@ -110,6 +110,7 @@ type Store struct {
 	identities identities
 	lingerers  lingerers
 	room       room
+	remains    remains
 	events     events
 	counters   Counters
 	seq        atomic.Uint64

@@ -31,9 +31,11 @@ type bench struct {
 	t        rapid.TB
 	dir      string
 	cfg      policy.Config
-	boot     string           // of the machine
-	exchange bool             // the file system can swap two directories
-	layouts  []*layout.Layout // those that may apply; nil for the built-in ones
+	boot     string                                  // of the machine
+	exchange bool                                    // the file system can swap two directories
+	layouts  []*layout.Layout                        // those that may apply; nil for the built-in ones
+	refuse   func(from, to string, flags uint) error // what it answers to a rename
+	stopAt   int                                     // the call at which the next mount crashes, or never
 	disk     *faultyDisk
 	synced   *synced
 	procs    *processes
@@ -56,7 +58,7 @@ func newBench(t rapid.TB, dir string) *bench {
 	if st, err := os.Stat(dir); err == nil {
 		time.Sleep(time.Until(st.ModTime()))
 	}
-	b := &bench{t: t, dir: dir, cfg: policy.Default(), boot: "this boot", exchange: true, notes: new(notes)}
+	b := &bench{t: t, dir: dir, cfg: policy.Default(), boot: "this boot", exchange: true, stopAt: never, notes: new(notes)}
 	b.procs = &processes{ends: map[uint32]proc.End{}}
 	b.synced = &synced{seen: map[uint64]disk.Stat{}}
 	return b
@@ -76,7 +78,10 @@ func (b *bench) tryStart() error {
 		return err
 	}
 	s := newStore(root, Options{Config: b.cfg, Processes: b.procs, Notify: b.notes})
-	b.Store, b.disk = s, &faultyDisk{Disk: root, synced: b.synced, crashed: make(chan struct{})}
+	b.Store, b.disk = s, &faultyDisk{Disk: root, synced: b.synced, refuse: b.refuse, crashed: make(chan struct{})}
+	if b.stopAt != never {
+		b.disk.stopAfter(b.stopAt)
+	}
 	s.disk, s.boot = b.disk, b.boot
 	if b.layouts != nil {
 		s.layouts = b.layouts

@@ -157,20 +157,20 @@ func (s *Store) remark(d *draft) error {
 	if d.mark == "" || d.save.rec.stranger(d.rel) {
 		return nil
 	}
-	slot, kept := d.slot(), s.kept(d)
+	slot, kept := d.slot(), d.kept()
 	d.mark = ""
 	if !d.visible {
 		return s.disk.Rename("draft:mark", slot, d.slot(), 0)
 	}
 	if d.replaced {
-		return s.disk.Rename("draft:mark", kept, s.kept(d), 0)
+		return s.disk.Rename("draft:mark", kept, d.kept(), 0)
 	}
 	return nil
 }
 
 // move makes a draft one of another save. Needs rec.mu.
 func (s *Store) move(d *draft, to *save) error {
-	slot, kept, place := d.slot(), s.kept(d), d.path()
+	slot, kept, place := d.slot(), d.kept(), d.path()
 	s.mu.Lock()
 	to.changes++
 	d.save, d.n = to, to.changes
@@ -179,7 +179,7 @@ func (s *Store) move(d *draft, to *save) error {
 		return s.disk.Rename("stranger:move", slot, d.slot(), 0)
 	}
 	if d.replaced {
-		if err := s.disk.Rename("stranger:move", kept, s.kept(d), 0); err != nil {
+		if err := s.disk.Rename("stranger:move", kept, d.kept(), 0); err != nil {
 			return err
 		}
 	}

@@ -154,14 +154,18 @@ func (s *Store) noteTrash(id, run, name, why string, v *Version) {
 			}
 		}
 	}
+	s.writeTrashNote(t)
+	s.mu.Lock()
+	s.trash = append(s.trash, t)
+	s.mu.Unlock()
+}
+
+func (s *Store) writeTrashNote(t *trashed) {
 	b, err := json.Marshal(t)
 	if err == nil {
 		err = s.writeFile("trash:note", t.path()+".json", append(b, '\n'), false)
 	}
 	s.report("write down what went to the trash", err)
-	s.mu.Lock()
-	s.trash = append(s.trash, t)
-	s.mu.Unlock()
 }
 
 // loadTrash reads what earlier mounts left in the trash.

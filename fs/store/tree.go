@@ -65,6 +65,11 @@ func (s *Store) clone(op disk.Op, from, to string) error {
 	if err := s.disk.Mkdir(op, to, 0o700); err != nil {
 		return err
 	}
+	return s.fill(op, from, to, &st)
+}
+
+// fill does so for a directory at to that is there, and empty; st is that of from.
+func (s *Store) fill(op disk.Op, from, to string, st *disk.Stat) error {
 	tree, err := s.walk(from)
 	if err != nil {
 		return err
@@ -91,20 +96,28 @@ func (s *Store) clone(op disk.Op, from, to string) error {
 			}
 		}
 	}
-	return disk.CopyMeta(s.disk, op, from, to, st)
+	return disk.CopyMeta(s.disk, op, from, to, *st)
 }
 
 // share gives a file a second name; a hard link may be refused by the file
 // system (EPERM, EMLINK, EXDEV) or by fs.protected_hardlinks (EPERM).
 func (s *Store) share(op disk.Op, from, to string, st *disk.Stat) error {
 	err := s.disk.Link(op, from, to)
-	if err == nil || !st.IsRegular() {
+	if err == nil || !st.IsRegular() && !st.IsSymlink() {
 		return err
 	}
 	for _, refused := range []error{unix.EPERM, unix.EMLINK, unix.EXDEV, unix.EOPNOTSUPP, unix.ENOSYS, unix.EACCES} {
-		if errors.Is(err, refused) {
+		if !errors.Is(err, refused) {
+			continue
+		}
+		if st.IsRegular() {
 			return s.disk.Copy(op, from, to)
 		}
+		target, err := s.disk.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return s.disk.Symlink(op, target, to)
 	}
 	return err
 }
@@ -123,6 +136,14 @@ func (s *Store) removeAll(op disk.Op, dir string) error {
 	if !st.IsDir() {
 		return s.unlink(op, dir, &st)
 	}
+	if err := s.empty(op, dir); err != nil {
+		return err
+	}
+	return ignore(s.disk.Rmdir(op, dir), unix.ENOENT)
+}
+
+// empty removes what is in a directory.
+func (s *Store) empty(op disk.Op, dir string) error {
 	tree, err := s.walkTo(dir, math.MaxInt)
 	if err != nil {
 		return err
@@ -138,7 +159,7 @@ func (s *Store) removeAll(op disk.Op, dir string) error {
 			return err
 		}
 	}
-	return ignore(s.disk.Rmdir(op, dir), unix.ENOENT)
+	return nil
 }
 
 // unlink removes a name and forgets the identity of an inode that loses its

@@ -1,0 +1,79 @@
+package store
+
+import "path"
+
+// inBase reports whether a file is one of the base version, synced long ago.
+func (s *Store) inBase(sv *save, e treeEntry) bool {
+	if sv.base == nil || sv.base.Adopted {
+		return false
+	}
+	for _, f := range sv.base.Files {
+		if f.Path == e.rel {
+			return f.Ino == e.st.Ino && f.Size == e.st.Size && f.MtimeNS == e.st.Mtime.Nano()
+		}
+	}
+	return false
+}
+
+// describe hashes the staged files and fills the manifest.
+func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
+	dir, err := s.disk.Stat(sv.tree())
+	if err != nil {
+		return nil, err
+	}
+	rec := s.lockOf(sv)
+	m := &Manifest{
+		Format: manifestFormat, ID: sv.id, Run: rec.run.path, Name: rec.name,
+		Layout: rec.run.layout.Name, Kind: rec.match.Kind, Progress: v.report.Progress,
+		Metrics: v.report.Metrics, CommittedAt: s.clock.Now(), DirIno: dir.Ino, Removed: sv.removal,
+	}
+	rec.mu.Unlock()
+	formats := map[string]string{}
+	for _, f := range v.report.Files {
+		formats[f.Path] = f.Format
+	}
+	for _, e := range v.tree {
+		if !e.st.IsRegular() {
+			continue
+		}
+		f := ManifestFile{
+			Path: e.rel, Size: e.st.Size, MtimeNS: e.st.Mtime.Nano(), Ino: e.st.Ino, Format: formats[e.rel],
+		}
+		if f.XXH3, err = s.knownHash(sv, &f); err != nil {
+			return nil, err
+		}
+		m.Size += f.Size
+		m.Files = append(m.Files, f)
+	}
+	return m, nil
+}
+
+// knownHash takes the hash of an untouched file from the base's manifest, and
+// reads the others.
+func (s *Store) knownHash(sv *save, f *ManifestFile) (string, error) {
+	if sv.base != nil {
+		for _, b := range sv.base.Files {
+			if b.Path == f.Path && b.Ino == f.Ino && b.Size == f.Size && b.MtimeNS == f.MtimeNS && b.XXH3 != "" {
+				return b.XXH3, nil
+			}
+		}
+	}
+	return s.hash(path.Join(sv.tree(), f.Path))
+}
+
+// sameAsBase reports whether a save changed no byte in the end.
+func (s *Store) sameAsBase(sv *save, m *Manifest) bool {
+	if sv.base == nil || len(sv.base.Files) != len(m.Files) {
+		return false
+	}
+	known := map[string]ManifestFile{}
+	for _, f := range sv.base.Files {
+		known[f.Path] = f
+	}
+	for _, f := range m.Files {
+		if b, ok := known[f.Path]; !ok || b.XXH3 == "" || b.XXH3 != f.XXH3 || b.Size != f.Size {
+			return false
+		}
+	}
+	return true
+}

@@ -120,11 +120,7 @@ func (s *Store) readJournal() ([]*journal, error) {
 	var torn []string
 	for _, e := range list {
 		p := path.Join(journalDir, e.Name)
-		var j *journal
-		b, err := s.readFile(p, maxPrivate)
-		if err == nil {
-			j, err = parseJournal(e.Name, b)
-		}
+		j, err := s.readRecord(e.Name)
 		switch {
 		case errors.Is(err, errTorn):
 			torn = append(torn, p)
@@ -142,6 +138,18 @@ func (s *Store) readJournal() ([]*journal, error) {
 	}
 	slices.SortFunc(out, func(a, b *journal) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
+}
+
+func (s *Store) readRecord(file string) (*journal, error) {
+	p := path.Join(journalDir, file)
+	if st, err := s.disk.Stat(p); err == nil && !st.IsRegular() {
+		return nil, errTorn // nobody has written it
+	}
+	b, err := s.readFile(p, maxPrivate)
+	if err != nil {
+		return nil, err
+	}
+	return parseJournal(file, b)
 }
 
 func parseJournal(file string, b []byte) (*journal, error) {

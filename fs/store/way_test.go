@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 
 	"golang.org/x/sys/unix"
+
+	"ckptfs/layout"
 )
 
 // way is a file system, told by what it answers to the rename of a directory.
@@ -60,7 +62,7 @@ func (n pattern) shows(w way) bool {
 
 // isNatural reports whether a checkpoint lies at a path.
 func (b *bench) isNatural(p string) bool {
-	_, ok := b.layouts[0].Match(path.Base(p), true)
+	_, ok := layout.Builtin()[0].Match(path.Base(p), true)
 	st, err := b.disk.Stat(p)
 	return ok && !private(p) && err == nil && st.IsDir() && path.Base(p)[:4] != ".tmp"
 }

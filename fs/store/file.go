@@ -211,7 +211,7 @@ func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (f *File, err 
 		}
 		return f, err
 	}
-	s.roomFor(at)
+	s.roomFor(at, c)
 	err = s.WithRoom(func() error {
 		f, err = s.openForWriting(at, id, flags, c.TID)
 		return err

@@ -37,7 +37,7 @@ func (s *Store) Create(p string, flags int, mode uint32, c Caller) (f *File, a A
 		return nil, Attr{}, unix.EPERM
 	}
 	if at.rec != nil {
-		s.roomFor(at)
+		s.roomFor(at, c)
 	}
 	err = s.WithRoom(func() error {
 		if at.rec == nil {
@@ -207,7 +207,7 @@ func (s *Store) makeEntry(p string, c Caller, build func(b string, parent *disk.
 		return Attr{}, unix.EPERM
 	}
 	if dir {
-		s.roomFor(s.placeOfNew(p, dir))
+		s.roomFor(s.placeOfNew(p, dir), c)
 	}
 	err = s.WithRoom(func() error {
 		a, err = s.buildEntry(s.placeOfNew(p, dir), c, build, dir)

@@ -86,9 +86,11 @@ func (s *Store) Delete(p, version, why string) error {
 			if v.views.Load() > 0 {
 				return fmt.Errorf("an earlier version of %s is shown by a view", p)
 			}
-			err := s.toTrash(v, why)
+			if err := s.toTrash(v, why); err != nil {
+				return err
+			}
 			s.change(rec, func() { rec.history = append(rec.history[:i:i], rec.history[i+1:]...) })
-			return err
+			return nil
 		}
 	}
 	v := rec.committed

@@ -50,6 +50,7 @@ const floor = 8 << 20
 type shortage struct {
 	run, name string // "" when it was no particular one
 	want      int64
+	hidden    bool // as much is free, but not for the writer: a quota
 }
 
 // space is how the disk stands.
@@ -76,8 +77,8 @@ func (s *Store) space() (space, error) {
 
 // roomFor makes room when a change at a place is the beginning of a save. Called
 // without locks, before the save is opened.
-func (s *Store) roomFor(at place) {
-	r, name, begins := s.beginsSave(at)
+func (s *Store) roomFor(at place, c Caller) {
+	r, name, begins := s.beginsSave(at, c)
 	if !begins || s.readOnly {
 		return
 	}
@@ -85,16 +86,22 @@ func (s *Store) roomFor(at place) {
 	if err != nil {
 		return
 	}
-	s.relieve(r, name, s.expected(r, name)+sp.floor)
+	size := s.expected(r, name)
+	s.relieve(r, name, size+sp.floor, func() bool {
+		return s.disk.Fits("room", stagingDir, size, c.UID, c.GID) == nil
+	})
 }
 
-// beginsSave says of which checkpoint a change at a place begins a save. Under a
-// temporary name a save begins before it has the checkpoint's.
-func (s *Store) beginsSave(at place) (r *run, name string, begins bool) {
+// beginsSave says of which checkpoint a change at a place begins a save, or goes
+// on with one that has failed. Under a temporary name a save begins before it has
+// the checkpoint's.
+func (s *Store) beginsSave(at place, c Caller) (r *run, name string, begins bool) {
 	if rec := at.rec; rec != nil {
+		tgid := s.procs.Process(c.TID)
 		rec.mu.RLock()
 		defer rec.mu.RUnlock()
-		return rec.run, rec.name, rec.current() == nil
+		sv := rec.current()
+		return rec.run, rec.name, sv == nil || sv.failed != "" || s.beginsAttempt(sv, at.rel, tgid)
 	}
 	dir, name := split(at.path)
 	of := s.temporary(dir, name)
@@ -145,21 +152,21 @@ func (s *Store) expected(r *run, name string) (size int64) {
 	return size
 }
 
-// relieve has things give way until so many bytes are free, and reports whether
-// they are. r and name, which may be nil and "", are what it is for. Called
-// without locks.
-func (s *Store) relieve(r *run, name string, want int64) bool {
-	sp, err := s.space()
-	if err != nil || sp.free >= want {
+// relieve has things give way until so many bytes are free, and what is to be
+// written fits (nil: nothing is known of it), and reports whether that came
+// about. r and name, which may be nil and "", are what it is for. Called without
+// locks.
+func (s *Store) relieve(r *run, name string, want int64, fits func() bool) bool {
+	enough := func() bool {
+		sp, err := s.space()
+		return err != nil || sp.free >= want && (fits == nil || fits())
+	}
+	if enough() {
 		s.setShort(nil)
 		return true
 	}
 	s.room.making.Lock()
 	defer s.room.making.Unlock()
-	enough := func() bool {
-		sp, err := s.space()
-		return err != nil || sp.free >= want
-	}
 	done := s.freeUp(r, enough)
 	if !done && s.letViewsGo() {
 		s.await(context.Background(), recheckViews)
@@ -172,6 +179,9 @@ func (s *Store) relieve(r *run, name string, want int64) bool {
 	short := &shortage{name: name, want: want}
 	if r != nil {
 		short.run = r.path
+	}
+	if sp, err := s.space(); err == nil {
+		short.hidden = sp.free >= want
 	}
 	s.setShort(short)
 	return false
@@ -312,7 +322,11 @@ func (s *Store) sacrifices(r *run) (list []sacrifice) {
 
 // sacrifice removes a version for good, by way of the trash.
 func (s *Store) sacrifice(c sacrifice) error {
-	if err := s.Delete(path.Join(c.run.path, c.Name), c.ID, strings.Join(c.Reasons, "; ")); err != nil {
+	err := s.Delete(path.Join(c.run.path, c.Name), c.ID, strings.Join(c.Reasons, "; "))
+	if lacksSpace(err) && c.State == policy.History {
+		return s.dropEarlier(path.Join(c.run.path, c.Name), c.ID)
+	}
+	if err != nil {
 		return err
 	}
 	for _, t := range s.trashOldestFirst() {
@@ -321,4 +335,34 @@ func (s *Store) sacrifice(c sacrifice) error {
 		}
 	}
 	return nil
+}
+
+// dropEarlier removes an earlier version where it lies: with its quota used up,
+// btrfs refuses a rename and allows to unlink. Without its manifest it is no
+// version any more, whatever a crash leaves of it.
+func (s *Store) dropEarlier(p, id string) error {
+	rec := s.locate(p).rec
+	if rec == nil {
+		return unix.ENOENT
+	}
+	rec.mu.Lock()
+	i := slices.IndexFunc(rec.history, func(v *Version) bool { return v.ID == id && v.views.Load() == 0 })
+	if i < 0 {
+		rec.mu.Unlock()
+		return unix.ENOENT
+	}
+	v := rec.history[i]
+	s.change(rec, func() { rec.history = append(rec.history[:i:i], rec.history[i+1:]...) })
+	v.mu.Lock()
+	dir := v.path
+	v.path = ""
+	v.mu.Unlock()
+	rec.mu.Unlock()
+	if err := s.disk.Unlink("room:drop", manifestPath(id)); err != nil {
+		return err
+	}
+	if err := s.disk.Sync("room:drop", manifestDir); err != nil {
+		return err
+	}
+	return s.removeAll("room:drop", dir)
 }

@@ -369,3 +369,36 @@ func TestRoomForWhatFailed(t *testing.T) {
 		}
 	}
 }
+
+// A quota that is used up lets btrfs refuse the rename to the trash. An earlier
+// version then goes where it lies, and no crash on the way leaves a part of it
+// that a view would show (P1).
+func TestRoomWhereNothingCanBeRenamed(t *testing.T) {
+	through := false
+	for n := 0; !through && !t.Failed(); n++ {
+		inBubble(t, func(b *bench) {
+			b.seed(map[string]content{last: {"one", 1, 2}})
+			b.seed(map[string]content{last: {"two", 2, 0}})
+			b.shows("to begin with", map[string]string{"by-epoch/1": "one"})
+			b.leave(-64 << 10)
+			calls := 0
+			b.disk.choose(func(_ int, op disk.Op) error {
+				switch {
+				case op == "history:trash":
+					return unix.EDQUOT
+				case op == "room:drop" || calls > n:
+					if calls++; calls > n {
+						return errCrashed
+					}
+				}
+				return nil
+			})
+			b.process().mkdir("checkpoint_epoch3_step1") // fails after the crash
+			through = calls <= n
+			b.shows("dropped", map[string]string{"by-epoch/1": "", "resume": "two"})
+			b.restart()
+			b.check("mounted again")
+			b.shows("mounted again", map[string]string{"resume": "two"})
+		})
+	}
+}

@@ -21,7 +21,7 @@ type Change struct {
 func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr, error) {
 	if ch.Size != nil {
 		if f == nil {
-			s.roomFor(s.at(p))
+			s.roomFor(s.at(p), c)
 		}
 		err := s.WithRoom(func() error { return s.truncate(p, id, f, *ch.Size, c) })
 		if err != nil {

@@ -59,7 +59,7 @@ func TestStatfs(t *testing.T) {
 				if int64(st.Bfree)-free() != claimed {
 					t.Errorf("%d bytes more are free, %d for users", int64(st.Bfree)-free(), claimed)
 				}
-				b.relieve(nil, "", blocks)
+				b.relieve(nil, "", blocks, nil)
 				truth := free() - before
 				if claimed > truth || claimed < truth-(4<<10) { // the notes are not counted
 					t.Errorf("%d bytes count as free, and %d came back", claimed, truth)

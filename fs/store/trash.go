@@ -322,9 +322,12 @@ func (s *Store) trimHistory(run, name string) error {
 		return nil
 	}
 	var errs []error
+	left := slices.Clone(rec.history[:keep])
 	for _, v := range rec.history[keep:] {
-		errs = append(errs, s.toTrash(v, fmt.Sprintf("history keeps %d version(s) of a name", keep)))
+		if err := s.toTrash(v, fmt.Sprintf("history keeps %d version(s) of a name", keep)); err != nil {
+			errs, left = append(errs, err), append(left, v) // a later commit tries again
+		}
 	}
-	s.change(rec, func() { rec.history = rec.history[:keep:keep] })
+	s.change(rec, func() { rec.history = left })
 	return errors.Join(errs...)
 }

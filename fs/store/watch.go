@@ -77,7 +77,7 @@ func (s *Store) lookAtSpace(was int64) {
 		want += 2 * (was - sp.free)
 	}
 	next := min(max(time.Duration(float64(sp.free-want)/fastest*float64(time.Second)), watchOften), watchSeldom)
-	if sp.free < want && !s.relieve(nil, "", want) {
+	if sp.free < want && !s.relieve(nil, "", want, nil) {
 		next = watchInVain
 	}
 	s.lookLater(next, sp.free)
@@ -89,7 +89,7 @@ func (s *Store) keepMinFree() {
 	if err != nil || s.readOnly || sp.floor <= floor {
 		return
 	}
-	s.relieve(nil, "", sp.floor)
+	s.relieve(nil, "", sp.floor, nil)
 }
 
 // wasTight reports whether a write since a time may have failed for want of
@@ -140,8 +140,12 @@ func (s *Store) shortHint(r *run) string {
 		return ""
 	}
 	sp, err := s.space()
-	if err != nil || sp.free >= short.want {
+	if err != nil || sp.free >= short.want && !short.hidden {
 		return ""
+	}
+	if short.hidden {
+		return fmt.Sprintf("space is short: %s may need %s, which a quota does not leave to the user; %s. Remove what is not needed, or raise the quota",
+			short.what(), humanize.IBytes(uint64(short.want)), s.whyShort(short))
 	}
 	return fmt.Sprintf("space is short: %s needs %s free and there are %s; %s. Remove what is not needed, or move the run to a larger disk",
 		short.what(), humanize.IBytes(uint64(short.want)), humanize.IBytes(uint64(sp.free)), s.whyShort(short))

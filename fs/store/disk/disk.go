@@ -86,6 +86,9 @@ type Disk interface {
 	// Sync is fsync(2) of a file or directory, Fsync that of an open file.
 	Sync(op Op, path string) error
 	Fsync(op Op, f *os.File) error
+	// Fits reports whether a user could write so many bytes into new files of a
+	// directory now: unlike Statfs it knows of quotas. nil is as good as unknown.
+	Fits(op Op, dir string, size int64, uid, gid uint32) error
 	// Syncfs makes everything durable, and space free that was given back: btrfs
 	// does so at a commit of its own only.
 	Syncfs(op Op) error

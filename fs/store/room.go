@@ -3,16 +3,12 @@ package store
 import (
 	"context"
 	"errors"
-	"path"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ckptfs/layout"
-	"ckptfs/policy"
 )
 
 // Several trainers delete before they write, and none asks whether there is room.
@@ -45,13 +41,6 @@ type room struct {
 // floor is how many free bytes make a disk nearly full: with passthrough nobody
 // tells the store of a write that failed for want of space.
 const floor = 8 << 20
-
-// shortage is a save for which not enough could give way.
-type shortage struct {
-	run, name string // "" when it was no particular one
-	want      int64
-	hidden    bool // as much is free, but not for the writer: a quota
-}
 
 // space is how the disk stands.
 type space struct {
@@ -222,147 +211,28 @@ func (s *Store) roomMade() int {
 	return s.room.made
 }
 
-func (s *Store) setShort(short *shortage) {
-	s.room.mu.Lock()
-	was := s.room.short
-	s.room.short = short
-	s.room.mu.Unlock()
-	if short != nil && (was == nil || *was != *short) {
-		s.log.Warn("space is short, and nothing more can give way", "checkpoint", path.Join(short.run, short.name), "wanted", short.want)
-		s.event("short", path.Join(short.run, short.name), s.whyShort(short))
-	}
-}
+// recheckViews is how long the kernel has to forget views that nobody uses.
+const recheckViews = 100 * time.Millisecond
 
-// freeUp removes one thing after the other until there is enough, those of run r
-// first. Needs room.making.
-func (s *Store) freeUp(r *run, enough func() bool) bool {
-	enough = s.afterCommitOfDisk(enough)
-	for _, t := range s.trashOldestFirst() {
-		if enough() {
-			return true
-		}
-		if s.mayShred(t) {
-			s.gave("the trash", t.Name, s.shred(t))
-		}
+// letViewsGo tells the kernel to forget what it remembers of views, and reports
+// whether there was anything that it keeps from giving way.
+func (s *Store) letViewsGo() (some bool) {
+	s.mu.RLock()
+	for _, t := range s.trash {
+		some = some || t.version != nil && t.version.views.Load() > 0
 	}
-	for _, h := range s.Quarantine() {
-		if enough() {
-			return true
-		}
-		s.gave("the quarantine", h.Path, s.dropHeld(h.ID))
-	}
-	for _, c := range s.sacrifices(r) {
-		if enough() {
-			return true
-		}
-		s.gave("the run", c.Name, s.sacrifice(c))
-	}
-	return enough()
-}
-
-// gave notes that something was removed, or why it could not be.
-func (s *Store) gave(from, what string, err error) {
-	if err != nil {
-		s.log.Info("kept, although space is short", "from", from, "what", what, "why", err)
-		return
-	}
-	s.log.Info("removed, because space is short", "from", from, "what", what)
-	s.room.mu.Lock()
-	s.room.made++
-	s.room.mu.Unlock()
-}
-
-// afterCommitOfDisk asks again after a sync when something was removed and there
-// still is not enough: btrfs counts what was removed as free only then.
-func (s *Store) afterCommitOfDisk(enough func() bool) func() bool {
-	synced := s.roomMade()
-	return func() bool {
-		if enough() {
-			return true
-		}
-		made := s.roomMade()
-		if made == synced {
-			return false
-		}
-		synced = made
-		s.report("sync the disk to have its space back", s.disk.Syncfs("room"))
-		return enough()
-	}
-}
-
-// sacrifice is a version that a run gives up.
-type sacrifice struct {
-	run *run
-	policy.Decision
-}
-
-// sacrifices lists what the runs may give up: earlier versions, then
-// checkpoints, each of run r first.
-func (s *Store) sacrifices(r *run) (list []sacrifice) {
-	if s.cfg.Retention.DryRun {
-		return nil
-	}
-	runs := s.runsSorted()
-	if i := slices.Index(runs, r); i > 0 {
-		runs = slices.Insert(slices.Delete(runs, i, i+1), 0, r)
-	}
-	var checkpoints []sacrifice
-	for _, r := range runs {
-		rv := s.candidates(r)
-		for _, d := range policy.Room(rv.candidates, policy.Resolve(rv.candidates, s.cfg), s.cfg.Retention, s.clock.Now()) {
-			if d.State == policy.History {
-				list = append(list, sacrifice{r, d})
-			} else {
-				checkpoints = append(checkpoints, sacrifice{r, d})
+	for _, r := range s.runs {
+		for _, rec := range r.records {
+			for _, v := range rec.history {
+				some = some || v.views.Load() > 0
 			}
 		}
 	}
-	return append(list, checkpoints...)
-}
-
-// sacrifice removes a version for good, by way of the trash.
-func (s *Store) sacrifice(c sacrifice) error {
-	err := s.Delete(path.Join(c.run.path, c.Name), c.ID, strings.Join(c.Reasons, "; "))
-	if lacksSpace(err) && c.State == policy.History {
-		return s.dropEarlier(path.Join(c.run.path, c.Name), c.ID)
-	}
-	if err != nil {
-		return err
-	}
-	for _, t := range s.trashOldestFirst() {
-		if t.ID == c.ID && s.mayShred(t) {
-			return s.shred(t)
+	s.mu.RUnlock()
+	if some {
+		for _, r := range s.runsSorted() {
+			s.viewsMoved(r)
 		}
 	}
-	return nil
-}
-
-// dropEarlier removes an earlier version where it lies: with its quota used up,
-// btrfs refuses a rename and allows to unlink. Without its manifest it is no
-// version any more, whatever a crash leaves of it.
-func (s *Store) dropEarlier(p, id string) error {
-	rec := s.locate(p).rec
-	if rec == nil {
-		return unix.ENOENT
-	}
-	rec.mu.Lock()
-	i := slices.IndexFunc(rec.history, func(v *Version) bool { return v.ID == id && v.views.Load() == 0 })
-	if i < 0 {
-		rec.mu.Unlock()
-		return unix.ENOENT
-	}
-	v := rec.history[i]
-	s.change(rec, func() { rec.history = append(rec.history[:i:i], rec.history[i+1:]...) })
-	v.mu.Lock()
-	dir := v.path
-	v.path = ""
-	v.mu.Unlock()
-	rec.mu.Unlock()
-	if err := s.disk.Unlink("room:drop", manifestPath(id)); err != nil {
-		return err
-	}
-	if err := s.disk.Sync("room:drop", manifestDir); err != nil {
-		return err
-	}
-	return s.removeAll("room:drop", dir)
+	return some
 }

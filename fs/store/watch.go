@@ -1,11 +1,8 @@
 package store
 
 import (
-	"fmt"
 	"strings"
 	"time"
-
-	"github.com/dustin/go-humanize"
 )
 
 // With passthrough nobody hears of a write that fails for want of space. So the
@@ -102,85 +99,4 @@ func (s *Store) wasTight(since time.Time) bool {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
 	return s.room.low.After(since)
-}
-
-// recheckViews is how long the kernel has to forget views that nobody uses.
-const recheckViews = 100 * time.Millisecond
-
-// letViewsGo tells the kernel to forget what it remembers of views, and reports
-// whether there was anything that it keeps from giving way.
-func (s *Store) letViewsGo() (some bool) {
-	s.mu.RLock()
-	for _, t := range s.trash {
-		some = some || t.version != nil && t.version.views.Load() > 0
-	}
-	for _, r := range s.runs {
-		for _, rec := range r.records {
-			for _, v := range rec.history {
-				some = some || v.views.Load() > 0
-			}
-		}
-	}
-	s.mu.RUnlock()
-	if some {
-		for _, r := range s.runsSorted() {
-			s.viewsMoved(r)
-		}
-	}
-	return some
-}
-
-// shortHint says for status what did not fit, why nothing gave way, and what to
-// do; "" when there is room now.
-func (s *Store) shortHint(r *run) string {
-	s.room.mu.Lock()
-	short := s.room.short
-	s.room.mu.Unlock()
-	if short == nil || short.run != r.path && short.name != "" {
-		return ""
-	}
-	sp, err := s.space()
-	if err != nil || sp.free >= short.want && !short.hidden {
-		return ""
-	}
-	if short.hidden {
-		return fmt.Sprintf("space is short: %s may need %s, which a quota does not leave to the user; %s. Remove what is not needed, or raise the quota",
-			short.what(), humanize.IBytes(uint64(short.want)), s.whyShort(short))
-	}
-	return fmt.Sprintf("space is short: %s needs %s free and there are %s; %s. Remove what is not needed, or move the run to a larger disk",
-		short.what(), humanize.IBytes(uint64(short.want)), humanize.IBytes(uint64(sp.free)), s.whyShort(short))
-}
-
-func (short *shortage) what() string {
-	if short.name == "" {
-		return "keeping the floor"
-	}
-	return "a save of " + short.name
-}
-
-// whyShort says what could not give way.
-func (s *Store) whyShort(*shortage) string {
-	protected, shown := 0, 0
-	for _, t := range s.trashOldestFirst() {
-		switch {
-		case t.version != nil && t.version.views.Load() > 0:
-			shown++
-		case s.cfg.Retention.ProtectLast && s.lastValid(t):
-			protected++
-		}
-	}
-	why := []string{}
-	if protected > 0 {
-		why = append(why, "the trash holds the newest valid version of the run, which retention.protect_last keeps")
-	}
-	if shown > 0 {
-		why = append(why, fmt.Sprintf("%d deleted version(s) are still shown by a view", shown))
-	}
-	if s.cfg.Retention.DryRun {
-		why = append(why, "retention.dry_run keeps the rest")
-	}
-	if len(why) == 0 {
-		return "trash and history have nothing more to give"
-	}
-	return joinWords(why)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"os"
 	"path"
 	"strings"
 	"testing"
@@ -40,6 +41,52 @@ func TestBoundaries(t *testing.T) {
 				b.crash()
 				b.start()
 				b.shows("after a crash", map[string]string{"resume": "new"})
+			})
+		})
+	}
+}
+
+// A file can be written for a moment after its last close: the kernel lets go of
+// it later. Who was told that a save is through must not lose it in that moment.
+func TestBoundaryWaitsForTheKernel(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		durability string
+		say        func(b *bench, p *process) error
+	}{
+		{"fsync of the checkpoint", "async", func(b *bench, _ *process) error { return b.SyncDir(last) }},
+		{"fsync of the run", "async", func(b *bench, _ *process) error { return b.SyncDir("") }},
+		{"commit", "async", func(b *bench, _ *process) error { return b.Commit(last, false) }},
+		{"removal of another", "async", func(_ *bench, p *process) error { return p.removeAll("recovery_checkpoint") }},
+		{"the last close", "close", func(_ *bench, p *process) error {
+			return p.write(last+"/training_state.pth", content{"new", 2, 0}.files()["training_state.pth"])
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.configure(func(cfg *policy.Config) { cfg.Save.Durability = c.durability })
+				b.seed(map[string]content{last: {"old", 1, 0}, "recovery_checkpoint": {"spare", 1, 1}})
+				p := b.process()
+				files := content{"new", 2, 0}.files()
+				for _, name := range checkpointFiles {
+					if c.durability != "close" || name != "training_state.pth" {
+						b.must(p.write(last+"/"+name, files[name]))
+					}
+				}
+				staged := globbed(b.dir, stagingDir+"/*/tree/config.json")
+				if len(staged) != 1 {
+					t.Fatalf("staged are %v", staged)
+				}
+				held, err := os.OpenFile(staged[0], os.O_WRONLY, 0)
+				b.must(err)
+				time.AfterFunc(100*time.Millisecond, func() { held.Close() })
+				start := time.Now()
+				b.must(c.say(b, p))
+				if took := time.Since(start); took >= b.cfg.Save.Settle {
+					t.Errorf("it took %v", took)
+				}
+				b.restart()
+				b.shows("said", map[string]string{"resume": "new"})
 			})
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,4 +192,53 @@ func (b *bench) breakAt(n int, remount bool) (through bool) {
 		b.t.Errorf("%s: the journal holds %v", when, left)
 	}
 	return false
+}
+
+// An fsync that comes while a commit is under way hears how it ended, also when a
+// newer save has taken its content over by then (P7).
+func TestFsyncHearsOfAFailedCommit(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		next bool // the trainer goes on writing meanwhile
+	}{
+		{"nothing else happens", false},
+		{"the next save has begun", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.seed(map[string]content{last: {"old", 1, 0}})
+				p := b.process()
+				b.must(p.save(last, content{"new", 2, 0}))
+				reached, release := make(chan struct{}), make(chan struct{})
+				var once sync.Once
+				b.disk.choose(func(_ int, op disk.Op) error {
+					if op != "commit:manifest" {
+						return nil
+					}
+					once.Do(func() { close(reached) })
+					<-release
+					return unix.EIO
+				})
+				first, second := make(chan error, 1), make(chan error, 1)
+				go func() { first <- b.SyncDir(last) }()
+				<-reached
+				if c.next {
+					b.must(p.write(last+"/config.json", content{"next", 3, 0}.files()["config.json"]))
+				} else {
+					go func() { second <- b.SyncDir(last) }()
+					synctest.Wait()
+				}
+				close(release)
+				if err := <-first; !errors.Is(err, unix.EIO) {
+					t.Errorf("the fsync that asked for it says %v", err)
+				}
+				if !c.next {
+					if err := <-second; !errors.Is(err, unix.EIO) {
+						t.Errorf("the fsync that came later says %v", err)
+					}
+				}
+				b.shows("failed", map[string]string{"resume": "old"})
+			})
+		})
+	}
 }

@@ -40,21 +40,23 @@ const recheck = time.Second
 
 // consider judges a save: it seals and commits it, or says what it lacks and
 // when to look again.
-func (s *Store) consider(sv *save) {
+//
+// busy says that only a writer is against it that the kernel may be about to let
+// go of; see conclude.
+func (s *Store) consider(sv *save) (busy bool) {
 	rec := s.lockOf(sv)
 	if !s.ripe(rec, sv) {
 		rec.mu.Unlock()
 		s.wake()
-		return
+		return false
 	}
 	changes := sv.changes
 	rec.mu.Unlock()
 
 	v := s.inspectSave(rec, sv) // reads only, without a lock
-	busy := ""
-	doubts := ""
+	writer, doubts := "", ""
 	if v.err == nil {
-		busy = s.unwritable(sv, &v)
+		writer = s.unwritable(sv, &v)
 	}
 	if v.whole() {
 		doubts = s.doubts(sv)
@@ -64,20 +66,21 @@ func (s *Store) consider(sv *save) {
 	defer s.wake()
 	defer rec.mu.Unlock()
 	if sv.sealed || rec.current() != sv {
-		return
+		return false
 	}
 	if sv.changes != changes {
 		s.schedule(sv, s.cfg.Save.Settle)
-		return
+		return false
 	}
 	sv.missing, sv.problems = v.report.Missing, v.report.Problems
 	switch {
 	case v.err != nil:
 		sv.failed = v.err.Error()
 		s.report("look into a save", v.err)
-	case busy != "":
-		sv.missing = append(sv.missing, busy)
+	case writer != "":
+		sv.missing = append(sv.missing, writer)
 		s.schedule(sv, recheck)
+		return true
 	case sv.forced:
 		s.seal(sv, v)
 	case !v.report.Valid():
@@ -92,10 +95,11 @@ func (s *Store) consider(sv *save) {
 			if again > 0 {
 				s.schedule(sv, again)
 			}
-			return
+			return false
 		}
 		s.seal(sv, v)
 	}
+	return false
 }
 
 // ripe reports whether a save is to be judged now: it has changed something, is

@@ -131,10 +131,8 @@ func (s *Store) await(ctx context.Context, bound time.Duration) {
 func (s *Store) moving(sv *save) bool {
 	rec := s.lockOf(sv)
 	defer rec.mu.Unlock()
-	select {
-	case <-sv.done:
+	if sv.over() {
 		return false
-	default:
 	}
 	return sv.sealed || sv.hurry && len(sv.lacks()) == 0 && len(s.awaited(rec)) == 0
 }

@@ -43,7 +43,7 @@ type save struct {
 	forced    bool            // the user said: commit what is there
 	sealed    bool            // takes no more changes
 	failed    string          // why a complete save is not committed
-	cause     error           // of a commit that failed
+	cause     error           // of a commit that failed; nil when it has not, or was not tried since the last change
 	again     bool            // it failed for want of space only: to be tried again
 	missing   []string
 	problems  []string
@@ -73,6 +73,16 @@ type saveNote struct {
 	// Found are the files, with their inodes, that the present attempt did not
 	// write: recovery must not take them for its own.
 	Found map[string]uint64 `json:"found,omitempty"`
+}
+
+// over reports whether the save is no more: committed, or dropped.
+func (sv *save) over() bool {
+	select {
+	case <-sv.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (sv *save) dir() string    { return path.Join(stagingDir, sv.id) }
@@ -173,7 +183,7 @@ func (s *Store) noteSave(sv *save) error {
 func (s *Store) touch(sv *save, tgid uint32) {
 	sv.changed = s.clock.Now()
 	sv.changes++
-	sv.failed = ""
+	sv.failed, sv.cause = "", nil
 	sv.boundary, sv.placed, sv.declared, sv.hurry = false, false, false, false
 	if _, ok := sv.writers[tgid]; !ok && tgid != 0 {
 		sv.writers[tgid] = s.procs.Watch(tgid)
@@ -235,9 +245,7 @@ func (s *Store) finish(sv *save) {
 		w.Close()
 	}
 	sv.writers = map[uint32]proc.Watch{}
-	select {
-	case <-sv.done:
-	default:
+	if !sv.over() {
 		close(sv.done)
 	}
 }
@@ -314,7 +322,7 @@ func (s *Store) concludeRun(rec *record) {
 		}
 		other.mu.Unlock()
 		if sv != nil {
-			s.consider(sv)
+			s.conclude(sv)
 		}
 		s.awaitSealed(other)
 	}
@@ -350,7 +358,7 @@ func (s *Store) concludeSave(rec *record) {
 	declared := sv != nil && sv.boundary
 	rec.mu.RUnlock()
 	if declared {
-		s.consider(sv)
+		s.conclude(sv)
 	}
 	s.awaitSealed(rec)
 }

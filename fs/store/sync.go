@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,22 +28,31 @@ func (s *Store) SyncDir(p string) error {
 func (s *Store) syncRecord(rec *record, rel string) error {
 	s.awaitReleases(rec)
 	rec.mu.Lock()
-	sv := rec.current()
-	if sv == nil || len(s.awaited(rec)) > 0 {
+	n := len(rec.saves)
+	if n == 0 {
+		rec.mu.Unlock()
+		return nil // committed, so durable
+	}
+	sv := rec.saves[n-1]
+	switch {
+	case sv.sealed:
+		rec.mu.Unlock()
+	case len(s.awaited(rec)) > 0:
 		dir, ok := rec.live()
 		rec.mu.Unlock()
 		s.awaitSealed(rec)
-		if !ok || sv == nil {
-			return nil // committed, so durable
+		if !ok {
+			return nil
 		}
 		return s.disk.Sync("fsync", path.Join(dir, rel))
+	default:
+		sv.boundary = true
+		if sv.cancel != nil {
+			sv.cancel()
+		}
+		rec.mu.Unlock()
+		s.conclude(sv)
 	}
-	sv.boundary = true
-	if sv.cancel != nil {
-		sv.cancel()
-	}
-	rec.mu.Unlock()
-	s.consider(sv)
 	return s.awaitCommit(sv)
 }
 
@@ -64,33 +74,35 @@ func (s *Store) commitAtClose(sv *save) error {
 	s.detachClosed(rec, s.clock.Now())
 	sv.hurry = true
 	rec.mu.Unlock()
-	s.consider(sv)
+	s.conclude(sv)
 	return s.awaitCommit(sv)
 }
 
-// awaitCommit returns when a save that was sealed is through; one that is not
-// complete has only been synced.
-func (s *Store) awaitCommit(sv *save) error {
-	rec := s.lockOf(sv)
-	sealed := sv.sealed
-	rec.mu.Unlock()
-	if !sealed {
-		return s.disk.Sync("fsync", sv.tree())
+// conclude judges a save now that a user or a trainer waits for it. A file can be
+// written for a moment after its last close, until the kernel lets go of it, so
+// that is waited for.
+func (s *Store) conclude(sv *save) {
+	for end := s.clock.Now().Add(releaseBound); s.consider(sv) && s.clock.Now().Before(end); {
+		s.await(context.Background(), 20*time.Millisecond)
 	}
+}
+
+// awaitCommit returns when a save that was sealed is through, with the error if
+// its commit failed; one that is not complete has only been synced.
+func (s *Store) awaitCommit(sv *save) error {
 	for {
 		rec := s.lockOf(sv)
-		failed, cause, sealed := sv.failed, sv.cause, sv.sealed
+		cause, over, sealed := sv.cause, sv.over(), sv.sealed
 		rec.mu.Unlock()
-		select {
-		case <-sv.done:
+		switch {
+		case lacksSpace(cause) || errors.Is(cause, unix.EROFS):
+			return fmt.Errorf("commit %s: %w", rec.path(), cause)
+		case cause != nil:
+			return fmt.Errorf("commit %s: %v: %w", rec.path(), cause, unix.EIO)
+		case over:
 			return nil
-		default:
-		}
-		if !sealed && failed != "" {
-			if lacksSpace(cause) || errors.Is(cause, unix.EROFS) {
-				return fmt.Errorf("commit %s: %w", rec.path(), cause)
-			}
-			return fmt.Errorf("commit %s: %s: %w", rec.path(), failed, unix.EIO)
+		case !sealed:
+			return s.disk.Sync("fsync", sv.tree())
 		}
 		s.await(context.Background(), recheck)
 	}
@@ -113,17 +125,12 @@ func (s *Store) Commit(p string, force bool) error {
 	}
 	sv.boundary, sv.declared, sv.forced, sv.failed = true, true, force, ""
 	rec.mu.Unlock()
-	s.consider(sv)
+	s.conclude(sv)
 	rec = s.lockOf(sv)
-	sealed, lacks := sv.sealed, sv.lacks()
+	tried, lacks := sv.sealed || sv.over(), sv.lacks()
 	sv.forced = false
 	rec.mu.Unlock()
-	select {
-	case <-sv.done:
-		return nil
-	default:
-	}
-	if !sealed {
+	if !tried {
 		return fmt.Errorf("%s is not complete: %s", p, joinWords(lacks))
 	}
 	return s.awaitCommit(sv)

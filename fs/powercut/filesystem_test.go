@@ -17,9 +17,7 @@ type filesystem struct {
 	mkfs    []string
 	fsck    []string // reads only
 	pkg     string   // that has both
-	// broken says that the options give safety away: ckptfs has to lose there, or
-	// the harness would not notice a disk that lies.
-	broken bool
+	broken  bool     // its options give safety away: promises are broken there
 }
 
 var (
@@ -47,6 +45,14 @@ func (f filesystem) with(options string) filesystem {
 	f.options = strings.Trim(f.options+","+options, ",")
 	return f
 }
+
+// unsafe is one that sends no flushes: on a disk with a write cache it protects
+// nothing.
+var unsafe = func() filesystem {
+	f := ext4.with("barrier=0")
+	f.broken = true
+	return f
+}()
 
 // missing says why the file system cannot be made here.
 func (f filesystem) missing() string {

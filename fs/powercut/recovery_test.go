@@ -36,6 +36,12 @@ func (f *found) complain(format string, args ...any) {
 func (m *machine) recover(image string, promised map[string]int) *found {
 	m.t.Helper()
 	f := new(found)
+	if dir := os.Getenv("KEEP"); dir != "" {
+		original := image + ".original"
+		m.must(reflink(image, original))
+		defer func() { m.must(os.Remove(original)) }()
+		defer m.keep(original, dir, f)
+	}
 	m.insert(image, false)
 	defer m.eject()
 	err := m.fs.mount(m.device.path(), m.at) // replays the journal
@@ -68,6 +74,16 @@ func (m *machine) recover(image string, promised map[string]int) *found {
 	m.checkNatural(f, "after recovery")
 	m.checkMount(f, promised, trash)
 	return f
+}
+
+// keep copies the disk of a broken promise to a directory that outlives the test.
+func (m *machine) keep(image, dir string, f *found) {
+	if len(f.ckptfs) == 0 || m.fs.broken {
+		return
+	}
+	to := filepath.Join(dir, strings.NewReplacer(" ", "-", "=", "-").Replace(m.fs.name)+"-"+filepath.Base(image))
+	m.must(run([]string{"cp", "--sparse=always", image, to}))
+	f.complain("the disk is kept as %s", to)
 }
 
 // reboot makes this another boot of the machine: ckptfs must not believe what it
@@ -169,8 +185,8 @@ func (m *machine) checkMount(f *found, promised, trash map[string]int) {
 				kept = max(kept, trash[pattern])
 			}
 			if kept < promised[pattern] {
-				f.complain("in the mount: %s: save %d was promised, the views show %d, the trash holds %d",
-					pattern, promised[pattern], newest, trash[pattern])
+				f.complain("in the mount: %s: save %d was promised, the views show %d, the trash holds %d; unfinished: %v",
+					pattern, promised[pattern], newest, trash[pattern], m.unfinished(pattern))
 			}
 			if err := m.saveAgain(pattern, m.newest+10*stride-m.newest%stride+i); err != nil {
 				f.complain("in the mount: %s: the next save: %v", pattern, err)
@@ -178,6 +194,18 @@ func (m *machine) checkMount(f *found, promised, trash map[string]int) {
 		})
 	}
 	all.Wait()
+}
+
+// unfinished says of the saves of a run what they lack.
+func (m *machine) unfinished(pattern string) (out []string) {
+	for _, run := range m.status().Runs {
+		for _, save := range run.Saves {
+			if run.Path == pattern {
+				out = append(out, fmt.Sprintf("%s lacks %v", save.Name, save.Missing))
+			}
+		}
+	}
+	return out
 }
 
 // viewed loads every view of a run.

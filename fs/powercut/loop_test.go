@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +46,9 @@ func attach(file string, direct bool) (*loop, error) {
 		}
 		err = unix.IoctlLoopConfigure(int(device.Fd()), &config)
 		if err == nil {
+			err = flushes(device.Name())
+		}
+		if err == nil {
 			return &loop{device}, nil
 		}
 		device.Close()
@@ -52,6 +56,20 @@ func attach(file string, direct bool) (*loop, error) {
 			return nil, fmt.Errorf("attach %s to %s: %w", file, device.Name(), err)
 		}
 	}
+}
+
+// flushes makes sure that flushes reach the file. The setting survives whoever had
+// the device before, and without flushes nothing that is tested here holds.
+func flushes(device string) error {
+	queue := filepath.Join("/sys/block", filepath.Base(device), "queue/write_cache")
+	setting, err := os.ReadFile(queue)
+	if err == nil && string(setting) != "write back\n" {
+		err = os.WriteFile(queue, []byte("write back"), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("have %s flushed: %w", device, err)
+	}
+	return nil
 }
 
 // openLoop opens a loop device; a container may have to make its node first.

@@ -95,7 +95,11 @@ func (m *machine) format(image string) {
 	m.must(m.fs.make(m.device.path()))
 	m.must(m.fs.mount(m.device.path(), m.at))
 	for _, pattern := range saves.Patterns {
-		m.must(saves.CopyRun(filepath.Join(m.at, runsDir, pattern)))
+		run := filepath.Join(m.at, runsDir, pattern)
+		m.must(saves.CopyRun(run))
+		if saves.HasGap(pattern) {
+			m.must(removeOthers(run, saves.Target(pattern, "")))
+		}
 	}
 	for _, pattern := range controlPatterns {
 		m.must(saves.CopyRun(filepath.Join(m.at, controlDir, pattern)))
@@ -103,6 +107,18 @@ func (m *machine) format(image string) {
 	m.must(os.MkdirAll(filepath.Join(m.at, noiseDir), 0o755))
 	m.must(unmount(m.at))
 	m.eject()
+}
+
+// removeOthers leaves a run with one checkpoint. When its trainer deletes that,
+// the trash holds the last one that there is, and has to keep it.
+func removeOthers(run, name string) error {
+	entries, err := os.ReadDir(run)
+	for _, e := range entries {
+		if e.Name() != name {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(run, e.Name())))
+		}
+	}
+	return err
 }
 
 // insert attaches the disk.

@@ -179,7 +179,8 @@ func (m *machine) checkMount(f *found, promised, trash map[string]int) {
 			for _, p := range problems {
 				f.complain("in the mount: %s/%s", pattern, p)
 			}
-			// Who deletes before he writes has, in between, what lies in the trash.
+			// Who deletes before he writes has, in between, what lies in the trash: the
+			// newest version of a run that has no other stays there.
 			kept := newest
 			if saves.HasGap(pattern) {
 				kept = max(kept, trash[pattern])

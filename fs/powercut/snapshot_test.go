@@ -160,9 +160,6 @@ var host = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	defer device.close() // the mount keeps it
-	// The host never loses power: what it says is written need not be on its disk.
-	queue := filepath.Join("/sys/block", filepath.Base(device.path()), "queue/write_cache")
-	_ = os.WriteFile(queue, []byte("write through"), 0) // slower where it cannot be said
 	if err := xfs.make(device.path()); err != nil {
 		return "", err
 	}

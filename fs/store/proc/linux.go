@@ -14,44 +14,67 @@ import (
 
 // System is the Table of the machine.
 type System struct {
-	// Bound is how long a read of /proc/PID/stat may take; 0 means 50 ms.
+	// Bound is how long a read of /proc/PID/stat may take while the process may be
+	// in execve; 0 means 50 ms.
 	Bound time.Duration
 }
+
+// exitBound is how long it may take when the process is known to be exiting: no
+// execve is under way then, and only a machine out of breath needs so long.
+const exitBound = 10 * time.Second
 
 const (
 	exiting = 0x4      // PF_EXITING
 	kthread = 0x200000 // PF_KTHREAD: Linux 6.3 to 6.5 flush from a worker at exit
 )
 
-// Process implements Table by the Tgid line of /proc/TID/status, which never blocks.
-func (System) Process(tid uint32) uint32 {
+// Process implements Table by /proc/TID/status, which never blocks.
+func (System) Process(tid uint32) uint32 { return readStatus(tid).tgid }
+
+// status is what /proc/TID/status tells, zero when there is nothing to read.
+type status struct {
+	tgid uint32
+	// exiting: the thread has given up its memory and its table of descriptors. In
+	// exit(2) both go before the first descriptor is closed, in execve(2) neither
+	// does.
+	exiting bool
+}
+
+func readStatus(tid uint32) status {
 	if tid == 0 {
-		return 0
+		return status{}
 	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
 	if err != nil {
-		return 0
+		return status{}
 	}
-	_, rest, ok := bytes.Cut(b, []byte("\nTgid:"))
-	if !ok {
-		return 0
+	return parseStatus(b)
+}
+
+func parseStatus(b []byte) status {
+	field := func(name string) string {
+		_, rest, _ := bytes.Cut(b, []byte("\n"+name+":"))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		return string(bytes.TrimSpace(line))
 	}
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 10, 32)
+	tgid, err := strconv.ParseUint(field("Tgid"), 10, 32)
 	if err != nil {
-		return 0
+		return status{}
 	}
-	return uint32(n)
+	return status{uint32(tgid), field("FDSize") == "0" && field("VmSize") == ""}
 }
 
 // Closing implements Table.
 func (s System) Closing(tid uint32) End {
-	end := End{Tgid: s.Process(tid)}
+	now := readStatus(tid)
+	end := End{Tgid: now.tgid}
 	if end.Tgid == 0 {
 		return end
 	}
-	st, ok, err := s.stat(tid)
+	st, ok, err := s.stat(tid, now.exiting)
 	switch {
+	case !ok && now.exiting:
+		end.Fate = Died // how is not known, so nothing speaks for the file
 	case !ok:
 		end.Fate = Silent
 	case err != nil || st.flags&kthread != 0:
@@ -93,10 +116,13 @@ type stat struct {
 // holds exec_update_lock while it waits for our FLUSH, and stat waits for that
 // lock. ok is false when there was no answer in time; the read then ends by
 // itself once the FLUSH is answered.
-func (s System) stat(tid uint32) (st stat, ok bool, err error) {
+func (s System) stat(tid uint32, exiting bool) (st stat, ok bool, err error) {
 	bound := s.Bound
 	if bound == 0 {
 		bound = 50 * time.Millisecond
+	}
+	if exiting {
+		bound = exitBound
 	}
 	type answer struct {
 		st  stat
@@ -198,7 +224,7 @@ func (w *watch) End() End {
 		return end
 	}
 	// Not reaped yet, or an older kernel: a zombie still has its line in /proc.
-	if st, ok, err := w.system.stat(w.tgid); ok && err == nil && (st.state == 'Z' || st.state == 'X') {
+	if st, ok, err := w.system.stat(w.tgid, true); ok && err == nil && (st.state == 'Z' || st.state == 'X') {
 		end.judge(st, w.tgid)
 	}
 	return end

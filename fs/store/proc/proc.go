@@ -45,6 +45,9 @@ func (e End) String() string {
 	if e.Fate != Died {
 		return fmt.Sprintf("process %d %s", e.Tgid, e.Fate)
 	}
+	if e.Status == 0 {
+		return fmt.Sprintf("process %d was exiting, with a status that could not be read", e.Tgid)
+	}
 	if sig := e.Status & 0x7f; sig != 0 {
 		return fmt.Sprintf("process %d was killed by signal %d", e.Tgid, sig)
 	}

@@ -75,3 +75,28 @@ func TestWatch(t *testing.T) {
 		})
 	}
 }
+
+// A process that exits is never taken for one in execve, however long
+// /proc/PID/stat may take to answer.
+func TestParseStatus(t *testing.T) {
+	const running = "Name:\tpython3\nUmask:\t0022\nState:\tD (disk sleep)\nTgid:\t4711\nPid:\t4712\nFDSize:\t64\nGroups:\t \nVmPeak:\t    9000 kB\nVmSize:\t    8000 kB\nThreads:\t2\n"
+	const dying = "Name:\tpython3\nState:\tR (running)\nTgid:\t4711\nPid:\t4712\nFDSize:\t0\nGroups:\t \nThreads:\t1\n"
+	const kernel = "Name:\tkworker/0:1\nState:\tI (idle)\nTgid:\t12\nPid:\t12\nFDSize:\t64\nThreads:\t1\n"
+	for _, c := range []struct {
+		name, content string
+		want          status
+	}{
+		{"running, or in execve", running, status{4711, false}},
+		{"exiting", dying, status{4711, true}},
+		{"a kernel thread", kernel, status{12, false}},
+		{"nothing", "", status{}},
+		{"no process", "Name:\tx\nTgid:\tmany\nFDSize:\t0\n", status{}},
+	} {
+		if got := parseStatus([]byte(c.content)); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	if st := readStatus(uint32(os.Getpid())); st.exiting || st.tgid == 0 {
+		t.Errorf("this process is %+v", st)
+	}
+}

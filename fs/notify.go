@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
+
+	"ckptfs/fs/store"
 )
 
 // notifier tells the kernel what it must forget. There is one goroutine for it
@@ -26,11 +28,12 @@ type notifier struct {
 	running sync.WaitGroup
 }
 
-// notice is one name (entry) or one directory (dir).
+// notice is one name (entry), one directory, or one version.
 type notice struct {
-	path  string // of the directory
-	name  string // "" for the directory itself
-	entry bool
+	path    string // of the directory
+	name    string // "" for the directory itself
+	entry   bool
+	version *store.Version // all that is known of it; nil for names and directories
 }
 
 func newNotifier() *notifier {
@@ -40,10 +43,13 @@ func newNotifier() *notifier {
 }
 
 // Entry implements store.Notifier.
-func (n *notifier) Entry(dir, name string) { n.add(notice{dir, name, true}) }
+func (n *notifier) Entry(dir, name string) { n.add(notice{path: dir, name: name, entry: true}) }
 
 // Dir implements store.Notifier.
 func (n *notifier) Dir(path string) { n.add(notice{path: path}) }
+
+// Version implements store.Notifier.
+func (n *notifier) Version(v *store.Version) { n.add(notice{version: v}) }
 
 func (n *notifier) add(what notice) {
 	n.mu.Lock()
@@ -56,14 +62,14 @@ func (n *notifier) add(what notice) {
 	n.cond.Signal()
 }
 
-func (n *notifier) start(root *fusefs.Inode) {
+func (n *notifier) start(root *fusefs.Inode, known *known) {
 	n.running.Go(func() {
 		for {
 			what, ok := n.next()
 			if !ok {
 				return
 			}
-			what.tell(root)
+			what.tell(root, known)
 		}
 	})
 }
@@ -93,7 +99,13 @@ func (n *notifier) close() {
 
 // tell finds the directory among the nodes that the kernel knows; one that it
 // does not know has nothing to forget. Errors only say the same.
-func (what notice) tell(root *fusefs.Inode) {
+func (what notice) tell(root *fusefs.Inode, known *known) {
+	if what.version != nil {
+		if nodes := known.of(what.version); len(nodes) > 0 {
+			root.NotifyPrune(nodes)
+		}
+		return
+	}
 	dir := root
 	if what.path != "" {
 		for name := range strings.SplitSeq(what.path, "/") {

@@ -56,6 +56,7 @@ type mount struct {
 	log         *slog.Logger
 	passthrough atomic.Bool // the kernel reads and writes backing files itself
 	notifier    *notifier
+	known       known
 	root        *dir
 	panics      atomic.Int64
 }
@@ -107,7 +108,7 @@ func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	// opens a file in it. A daemon that is killed while it waits for itself can
 	// never die, and its mount answers nobody any more.
 	go server.Serve()
-	m.notifier.start(m.root.EmbeddedInode())
+	m.notifier.start(m.root.EmbeddedInode(), &m.known)
 	return &Server{server, m}, nil
 }
 

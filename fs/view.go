@@ -5,7 +5,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -21,25 +20,16 @@ import (
 type viewDir struct {
 	readOnly
 	fusefs.Inode
-	m    *mount
-	v    *store.Version
-	rel  string
-	held atomic.Bool
+	m   *mount
+	v   *store.Version
+	rel string
 }
 
 // OnAdd keeps the version on disk while the kernel knows the node.
-func (d *viewDir) OnAdd(context.Context) {
-	if d.held.CompareAndSwap(false, true) {
-		d.v.Hold()
-	}
-}
+func (d *viewDir) OnAdd(context.Context) { d.m.known.add(d.v, d.EmbeddedInode(), d.rel) }
 
 // OnForget lets the version go.
-func (d *viewDir) OnForget() {
-	if d.held.CompareAndSwap(true, false) {
-		d.v.Unhold()
-	}
-}
+func (d *viewDir) OnForget() { d.m.known.remove(d.v, d.EmbeddedInode()) }
 
 // lookupView finds a view by name in a run.
 func (m *mount) lookupView(ctx context.Context, parent *fusefs.Inode, dir, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
@@ -149,23 +139,14 @@ func (d *viewDir) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno
 type viewFile struct {
 	readOnly
 	fusefs.Inode
-	m    *mount
-	v    *store.Version
-	rel  string
-	held atomic.Bool
+	m   *mount
+	v   *store.Version
+	rel string
 }
 
-func (n *viewFile) OnAdd(context.Context) {
-	if n.held.CompareAndSwap(false, true) {
-		n.v.Hold()
-	}
-}
+func (n *viewFile) OnAdd(context.Context) { n.m.known.add(n.v, n.EmbeddedInode(), n.rel) }
 
-func (n *viewFile) OnForget() {
-	if n.held.CompareAndSwap(true, false) {
-		n.v.Unhold()
-	}
-}
+func (n *viewFile) OnForget() { n.m.known.remove(n.v, n.EmbeddedInode()) }
 
 func (n *viewFile) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	a, err := n.m.store.VersionAttr(n.v, n.rel)

@@ -215,3 +215,47 @@ func TestDuCountsOnce(t *testing.T) {
 		t.Errorf("du says %s below and %s through the mount", a, b)
 	}
 }
+
+// A version that no view resolves to any more leaves the disk once nobody reads
+// from it, however it was read: through two views, or through a directory that
+// stayed open while the view moved on.
+func TestVersionIsLetGo(t *testing.T) {
+	if !kernelForgets() {
+		t.Skip("before Linux 6.18 a file system cannot ask the kernel to forget what nobody uses")
+	}
+	m := mountOver(t, copyRun(t), "save: {settle: 10ms}\nretention: {history: {keep_last: 0}, trash_ttl: 10ms}\n")
+	for _, view := range []string{"resume", "by-epoch/2", "by-step/20"} {
+		if _, err := load(m.path(view)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open, err := os.OpenRoot(m.path("resume"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeAll(m.path("last_checkpoint"), "000001"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the view has moved", func() bool { token, _ := load(m.path("resume")); return token == "000001" })
+	if _, err := open.ReadFile("training_state.pth"); err != nil {
+		t.Errorf("the version that was open: %v", err)
+	}
+	open.Close()
+	eventually(t, "the trash is empty", func() bool {
+		if err := os.WriteFile(m.path(".ckptfs/control"), []byte("housekeep"), 0); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(strings.Join(strings.Fields(statusOf(t, m)), ""), `"trash":{"entries":0,`)
+	})
+}
+
+// kernelForgets reports whether there is FUSE_NOTIFY_PRUNE.
+func kernelForgets() bool {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return false
+	}
+	var major, minor int
+	fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return major > 6 || major == 6 && minor >= 18
+}

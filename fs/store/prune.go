@@ -44,8 +44,13 @@ func (s *Store) prune(r *run) {
 			s.log.Info("not pruned now", "checkpoint", path.Join(r.path, d.Name), "err", err)
 		}
 	}
-	// A view that nobody uses may only be remembered by the kernel, which was
-	// told to forget it: ask again in a moment.
+	// A view that nobody uses may only be remembered by the kernel: tell it to
+	// forget that, and ask again in a moment.
+	for i, c := range rv.candidates {
+		if v := rv.versions[i]; c.InUse && v != nil && !rv.resolves(v) {
+			s.opts.Notify.Version(v)
+		}
+	}
 	for _, c := range rv.candidates {
 		if c.InUse && s.retryPrune.CompareAndSwap(false, true) {
 			s.clock.AfterFunc(pruneAgain, func() {

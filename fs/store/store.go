@@ -56,6 +56,9 @@ type Notifier interface {
 	Entry(dir, name string)
 	// Dir says that the listing or the attributes of a live directory changed.
 	Dir(path string)
+	// Version says that a version should be no longer in use: what is merely
+	// remembered of it is to be forgotten.
+	Version(v *Version)
 }
 
 // Options configure a store; the zero value of each field has a default.
@@ -269,3 +272,4 @@ type silence struct{}
 
 func (silence) Entry(string, string) {}
 func (silence) Dir(string)           {}
+func (silence) Version(*Version)     {}

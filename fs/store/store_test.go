@@ -350,6 +350,9 @@ func (n *notes) Entry(dir, name string) { n.add("entry " + path.Join(dir, name))
 // Dir implements Notifier.
 func (n *notes) Dir(p string) { n.add("dir " + p) }
 
+// Version implements Notifier.
+func (n *notes) Version(v *Version) { n.add("version " + v.ID) }
+
 func TestCommitAfterSettling(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		p := b.process()

@@ -247,7 +247,8 @@ func (s *Store) trashOldestFirst() []*trashed {
 // shows it any more, and it is not the newest valid version that its run has
 // left (retention.protect_last).
 func (s *Store) mayShred(t *trashed) bool {
-	if t.version != nil && t.version.views.Load() > 0 {
+	if v := t.version; v != nil && v.views.Load() > 0 {
+		s.opts.Notify.Version(v) // who read from it may have ended since it was last said
 		return false
 	}
 	return !s.cfg.Retention.ProtectLast || !s.lastValid(t)

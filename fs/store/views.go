@@ -242,7 +242,10 @@ func (v *Version) Unhold() { v.views.Add(-1) }
 
 // leftView starts the time that a version stays on disk after the last view
 // stopped resolving to it.
-func (s *Store) leftView(v *Version) { v.left.Store(s.clock.Now().UnixNano()) }
+func (s *Store) leftView(v *Version) {
+	v.left.Store(s.clock.Now().UnixNano())
+	s.opts.Notify.Version(v)
+}
 
 // viewsMoved tells the kernel that the views of a run may lead elsewhere.
 func (s *Store) viewsMoved(r *run) {

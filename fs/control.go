@@ -166,6 +166,9 @@ func (m *mount) command(line string) error {
 	case "settle":
 		m.store.Settle(context.Background(), nil)
 		return nil
+	case "housekeep":
+		m.store.Housekeep()
+		return nil
 	case "commit":
 		rest, force := strings.CutPrefix(rest, "--force ")
 		name, _, err := word(rest)

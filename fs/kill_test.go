@@ -1,23 +1,32 @@
 package fs_test
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
-	"strings"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"ckptfs/testdata/figures"
+	"ckptfs/testdata/saves"
 )
 
-// rounds is how often each pattern is killed; ROUNDS asks for more.
+// What is incomplete, held back or deleted is old at the next housekeeping, and
+// every commit prunes.
+const killConfig = `
+save: {settle: 20ms, incomplete_ttl: 200ms}
+retention: {mid_epoch: {keep_last: 2, when: always}, trash_ttl: 200ms}
+`
+
+// killBound is how long a round may take; nothing may hang.
+const killBound = time.Minute
+
+// rounds is how many there are; ROUNDS asks for more.
 func rounds(t *testing.T, short int) int {
 	if s := os.Getenv("ROUNDS"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -29,176 +38,221 @@ func rounds(t *testing.T, short int) int {
 	return short
 }
 
-// trainer is a process that saves for ever.
-type trainer struct {
-	cmd   *exec.Cmd
-	saved atomic.Int64 // the last save that it said was through
-	said  chan struct{}
-}
-
-func startTrainer(t *testing.T, dir, pattern string, from int) *trainer {
-	t.Helper()
-	tr := &trainer{cmd: exec.Command(os.Args[0], "patterns", dir, pattern, strconv.Itoa(from)), said: make(chan struct{}, 1)}
-	tr.cmd.Env = append(os.Environ(), "CKPTFS_TEST_ROLE=writer")
-	out, err := tr.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if n, ok := strings.CutPrefix(lines.Text(), "saved "); ok {
-				v, _ := strconv.ParseInt(n, 10, 64)
-				tr.saved.Store(v)
-				select {
-				case tr.said <- struct{}{}:
-				default:
+// P1 to P4 under kills: trainers of every kind and ckptfs itself are killed at
+// random moments, in any order. After each round every view is whole, nothing
+// that a view had shown is lost, no killed writer has published anything, the
+// backing directory is plain, and nothing is left over.
+func TestKills(t *testing.T) {
+	n := rounds(t, 12)
+	total := &tally{}
+	for at, name := range []string{"over the directory itself", "elsewhere"} {
+		t.Run(name, func(t *testing.T) {
+			k := newKilling(t, at == 0, total)
+			for i := at; i < n; i += 2 {
+				k.round(i)
+				if t.Failed() {
+					t.FailNow()
 				}
 			}
-		}
-	}()
-	return tr
-}
-
-func (tr *trainer) kill() {
-	tr.cmd.Process.Kill()
-	tr.cmd.Wait()
-}
-
-// number is the save that a loaded token belongs to; 0 for the original run.
-func number(t *testing.T, token string) int {
-	t.Helper()
-	if token == "" {
-		return 0
-	}
-	n, err := strconv.Atoi(token)
-	if err != nil {
-		t.Fatalf("token %q", token)
-	}
-	return n
-}
-
-// resumed loads what resume/ shows; nothing may be torn or mixed (P1).
-func resumed(t *testing.T, m *mounted, when string) int {
-	t.Helper()
-	token, err := load(m.path("resume"))
-	if errors.Is(err, os.ErrNotExist) {
-		token, err = load(m.path("latest")) // patterns that make no last_checkpoint
-	}
-	if err != nil {
-		t.Fatalf("%s: %v", when, err)
-	}
-	return number(t, token)
-}
-
-// watch loads resume/ over and over until stopped, and returns how often.
-func watch(t *testing.T, m *mounted) (stop func() int) {
-	done, loads := make(chan struct{}), make(chan int)
-	go func() {
-		n := 0
-		defer func() { loads <- n }()
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			switch _, err := load(m.path("resume")); {
-			case err == nil:
-				n++
-			case errors.Is(err, os.ErrNotExist), strings.Contains(err.Error(), "not connected"):
-			default:
-				t.Errorf("while saves go on: resume/: %v", err)
-				return
-			}
-		}
-	}()
-	return func() int { close(done); return <-loads }
-}
-
-// P2, P3: a writer that is killed at any moment publishes nothing, and what was
-// committed before stays.
-func TestKillWriter(t *testing.T) {
-	killed, loads := 0, 0
-	for _, pattern := range patterns {
-		t.Run(pattern, func(t *testing.T) {
-			m := mountOver(t, copyRun(t), "save: {settle: 20ms}\n")
-			committed, next := 0, 1
-			for i := range rounds(t, 4) {
-				stop := watch(t, m)
-				tr := startTrainer(t, m.mnt, pattern, next)
-				if i%2 == 0 {
-					<-tr.said // let one go through
-				}
-				time.Sleep(rand.N(60 * time.Millisecond)) // the random moment
-				tr.kill()
-				loads += stop()
-				killed++
-				now := resumed(t, m, fmt.Sprintf("round %d", i))
-				if now < committed && pattern != "rmtree" && pattern != "tmp-rename" {
-					t.Fatalf("round %d: save %d was committed, resume/ shows %d", i, committed, now)
-				}
-				committed = max(now, committed)
-				next = max(next, int(tr.saved.Load())) + 2
-			}
-			m.stop()
-			checkPlain(t, m.back)
 		})
 	}
-	figures.Report(t, "writers killed", "%d, %d loads of resume/ meanwhile, 0 torn", killed, loads)
+	figures.Report(t, "kills", "%s", total)
 }
 
-// P2: ckptfs killed at any moment loses nothing that was committed.
-func TestKillDaemon(t *testing.T) {
-	killed := 0
-	for _, pattern := range patterns {
-		t.Run(pattern, func(t *testing.T) {
-			m := mountOver(t, copyRun(t), "save: {settle: 20ms}\n")
-			next, seen := 1, 0
-			for i := range rounds(t, 4) {
-				tr := startTrainer(t, m.mnt, pattern, next)
-				if i%2 == 0 {
-					<-tr.said
-				}
-				time.Sleep(rand.N(60 * time.Millisecond)) // the random moment
-				if token, err := load(m.path("resume")); err == nil {
-					seen = max(seen, number(t, token))
-				}
-				takeAway := m.kill()
-				tr.kill()
-				takeAway()
-				killed++
-				checkPlain(t, m.back)
-				m.start()
-				now := resumed(t, m, fmt.Sprintf("round %d", i))
-				if now < seen && pattern != "rmtree" && pattern != "tmp-rename" {
-					t.Fatalf("round %d: save %d was seen in resume/, after the restart it is %d", i, seen, now)
-				}
-				next = max(next, int(tr.saved.Load())) + 2
-			}
-			m.stop()
-			checkPlain(t, m.back)
-		})
+// tally is what was counted.
+type tally struct {
+	rounds, daemons, writers, saves, loads, held int
+	slowest                                      time.Duration
+}
+
+func (c *tally) String() string {
+	return fmt.Sprintf("%d rounds, ckptfs killed %d times, writers %d times, %d saves acknowledged, %d loads of views meanwhile, %d files held back, slowest round %.1f s, 0 violations",
+		c.rounds, c.daemons, c.writers, c.saves, c.loads, c.held, c.slowest.Seconds())
+}
+
+// killing is one mounted run that is killed over and over.
+type killing struct {
+	*tally
+	t        *testing.T
+	m        *mounted
+	back     *os.Root // the backing directory, also beneath the mount
+	rnd      *rand.Rand
+	trainers []*trainer
+	shown    map[string]int // by view: the last save that it was seen to show
+	quiet    map[string]int // the descriptors of the daemon when nothing is going on
+	story    []string       // what was done in this round
+	calm     bool           // ckptfs was not killed in this round
+}
+
+func newKilling(t *testing.T, over bool, total *tally) *killing {
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("SEED"); s != "" {
+		seed, _ = strconv.ParseUint(s, 10, 64)
 	}
-	figures.Report(t, "ckptfs killed", "%d times, 0 torn, 0 lost", killed)
-}
-
-// checkPlain is P4: under natural names there is nothing but whole checkpoints.
-func checkPlain(t *testing.T, dir string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
+	t.Logf("SEED=%d", seed)
+	dir := copyRun(t)
+	back, err := os.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range entries {
-		name := e.Name()
-		if name == ".ckptfs" || strings.HasPrefix(name, ".tmp_") || !e.IsDir() {
-			continue
+	t.Cleanup(func() { back.Close() })
+	k := &killing{tally: total, t: t, back: back, rnd: rand.New(rand.NewPCG(seed, 0)), shown: map[string]int{}}
+	if over {
+		k.m = mountOver(t, dir, killConfig)
+	} else {
+		k.m = mountAt(t, dir, t.TempDir(), killConfig)
+	}
+	k.quiet = k.descriptors()
+	return k
+}
+
+// event is one thing that goes wrong.
+var events = []struct {
+	name string
+	do   func(k *killing)
+}{
+	{"kill one process of a trainer", func(k *killing) { k.pick().killOne(k) }},
+	{"kill a trainer and its children", func(k *killing) { k.pick().kill(k) }},
+	{"kill ckptfs", func(k *killing) { k.killDaemon(); k.restart() }},
+	{"kill ckptfs while it recovers", func(k *killing) {
+		k.killDaemon()
+		for range 1 + k.rnd.IntN(3) {
+			k.mountAgain()
+			k.pause(40 * time.Millisecond)
+			k.killDaemon()
 		}
-		if _, err := load(filepath.Join(dir, name)); err != nil {
-			t.Errorf("in the backing directory: %s: %v", name, err)
+		k.restart()
+	}},
+	{"kill ckptfs while it unmounts", func(k *killing) {
+		k.calm = false
+		k.m.cmd.Process.Signal(syscall.SIGTERM)
+		k.pause(30 * time.Millisecond)
+		k.killDaemon()
+		k.restart()
+	}},
+	{"kill ckptfs while it prunes", func(k *killing) {
+		go os.WriteFile(k.m.path(".ckptfs/control"), []byte("housekeep"), 0) // it may be cut short
+		k.pause(5 * time.Millisecond)
+		k.killDaemon()
+		k.restart()
+	}},
+}
+
+// round lets one or two trainers save, kills what there is, and looks at what
+// is left.
+func (k *killing) round(i int) {
+	k.story, k.calm = nil, true
+	began := time.Now()
+	watchdog := time.AfterFunc(killBound, k.hangs)
+	defer func() {
+		watchdog.Stop()
+		k.slowest = max(k.slowest, time.Since(began))
+		if k.t.Failed() {
+			k.t.Errorf("round %d: %q", i, k.story)
 		}
+	}()
+	replacing := patterns[1:] // the others make new names
+	pattern := replacing[k.rnd.IntN(len(replacing))]
+	if saves.HasGap(pattern) {
+		k.shown["resume"] = 0 // the trainer itself deletes what was shown
+	}
+	kind := slices.Sorted(maps.Keys(kinds))[i/2%len(kinds)]
+	k.start(kind, pattern, i)
+	if k.rnd.IntN(2) == 0 {
+		k.start(slices.Sorted(maps.Keys(kinds))[k.rnd.IntN(len(kinds))], saves.InPlaceNew, i)
+	}
+	stop := k.watch()
+	for n := range 1 + k.rnd.IntN(3) {
+		which := i / 2 // each in turn, then any
+		if n > 0 {
+			which = k.rnd.IntN(len(events))
+		}
+		if len(k.trainers) == 0 {
+			break
+		}
+		k.pause(120 * time.Millisecond)
+		e := events[which%len(events)]
+		k.story = append(k.story, e.name)
+		e.do(k)
+	}
+	k.endTrainers()
+	k.loads += stop()
+	k.rounds++
+	k.check()
+}
+
+// start runs a trainer whose tokens are higher than all before.
+func (k *killing) start(kind, pattern string, i int) {
+	k.story = append(k.story, "train "+pattern+" by "+kind)
+	tr := startTrainer(k.t, k.m.mnt, pattern, kind, i*1000+1)
+	k.trainers = append(k.trainers, tr)
+	if k.rnd.IntN(2) == 0 {
+		select {
+		case <-tr.said: // let one go through
+		case <-time.After(killBound / 2):
+			k.t.Errorf("%s by %s saves nothing: %s", pattern, kind, tr.complaints())
+		}
+	}
+}
+
+func (k *killing) pick() *trainer { return k.trainers[k.rnd.IntN(len(k.trainers))] }
+
+// pause is the random moment.
+func (k *killing) pause(most time.Duration) {
+	time.Sleep(time.Duration(k.rnd.Int64N(int64(most))))
+}
+
+func (k *killing) killDaemon() {
+	k.calm = false
+	k.daemons++
+	k.m.kill()
+}
+
+// restart mounts anew while the trainers go on, or try to.
+func (k *killing) restart() {
+	k.pause(20 * time.Millisecond)
+	k.m.await(k.mountAgain())
+}
+
+// mountAgain replaces the dead mount, and returns when the new one has taken its
+// place: it may still be recovering. The trainers stand still as long as the bare
+// directory shows: what they do there is not ours to judge.
+func (k *killing) mountAgain() (says io.Reader) {
+	for _, tr := range k.trainers {
+		tr.stop()
+		defer syscall.Kill(-tr.pgid(), syscall.SIGCONT)
+	}
+	detach(k.m.mnt)
+	says = k.m.spawn()
+	for end := time.Now().Add(killBound / 2); mountsOf(k.t, k.m.back) == 0; {
+		if time.Now().After(end) {
+			k.t.Error("it does not mount")
+			break
+		}
+		time.Sleep(time.Millisecond) // the pace of asking
+	}
+	return says
+}
+
+// endTrainers lets each come to its end, or kills it.
+func (k *killing) endTrainers() {
+	for _, tr := range slices.Clone(k.trainers) {
+		if k.rnd.IntN(2) == 0 {
+			tr.finish(k)
+		} else {
+			tr.kill(k)
+		}
+	}
+}
+
+// hangs ends what hangs so that the test can tell of it.
+func (k *killing) hangs() {
+	k.t.Errorf("the round hangs after %v: %q\n%s", killBound, k.story, processes())
+	if cmd := k.m.cmd; cmd != nil && cmd.Process != nil {
+		cmd.Process.Signal(syscall.SIGQUIT) // with its stacks
+	}
+	syscall.Unmount(k.m.mnt, syscall.MNT_FORCE) // lets go who waits for an answer
+	for _, tr := range k.trainers {
+		syscall.Kill(-tr.pgid(), syscall.SIGKILL)
 	}
 }

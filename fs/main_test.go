@@ -56,8 +56,9 @@ func daemon() int {
 	}
 	server, err := ckptfs.Mount(root, ckptfs.MountOptions{
 		Dir: dir, Mountpoint: mountpoint, Config: config, Debug: level == slog.LevelDebug,
-		AllowOther: os.Getenv("CKPTFS_TEST_ALLOW_OTHER") != "",
-		Log:        slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})),
+		AllowOther:    os.Getenv("CKPTFS_TEST_ALLOW_OTHER") != "",
+		NoPassthrough: os.Getenv("CKPTFS_TEST_NO_PASSTHROUGH") != "",
+		Log:           slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {
 		return fail(err)
@@ -92,6 +93,11 @@ type mounted struct {
 // mountOver mounts over dir itself; the test's end takes it down.
 func mountOver(t *testing.T, dir, config string, env ...string) *mounted {
 	t.Helper()
+	return mountAt(t, dir, dir, config, env...)
+}
+
+func needFuse(t *testing.T) {
+	t.Helper()
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		t.Skip("no /dev/fuse on this machine: install fuse3")
 	}
@@ -105,13 +111,37 @@ func mountOver(t *testing.T, dir, config string, env ...string) *mounted {
 			f.Close()
 		}
 	}
-	m := &mounted{t: t, back: dir, mnt: dir, log: filepath.Join(t.TempDir(), "log"), config: config, env: env}
+}
+
+// mountAt shows dir at mnt.
+func mountAt(t *testing.T, dir, mnt, config string, env ...string) *mounted {
+	t.Helper()
+	needFuse(t)
+	m := &mounted{t: t, back: dir, mnt: mnt, log: filepath.Join(t.TempDir(), "log"), config: config, env: env}
 	m.start()
 	t.Cleanup(m.stop)
 	return m
 }
 
 func (m *mounted) start() {
+	m.t.Helper()
+	m.await(m.spawn())
+}
+
+// await returns when the mount can be used.
+func (m *mounted) await(out io.Reader) {
+	m.t.Helper()
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	if !strings.HasPrefix(line, "ready ") {
+		m.cmd.Wait()
+		m.t.Fatalf("mount: %s\n%s", line, m.tail())
+	}
+	m.passthrough = strings.Contains(line, "=true")
+	go io.Copy(io.Discard, out)
+}
+
+// spawn starts the daemon, and returns what it says.
+func (m *mounted) spawn() io.Reader {
 	m.t.Helper()
 	m.cmd = exec.Command(os.Args[0], m.back, m.mnt, m.log)
 	m.cmd.Env = append(os.Environ(), append(m.env, "CKPTFS_TEST_ROLE=daemon", "CKPTFS_TEST_CONFIG="+m.config)...)
@@ -123,13 +153,7 @@ func (m *mounted) start() {
 	if err := m.cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
-	line, _ := bufio.NewReader(out).ReadString('\n')
-	if !strings.HasPrefix(line, "ready ") {
-		m.cmd.Wait()
-		m.t.Fatalf("mount: %s", line)
-	}
-	m.passthrough = strings.Contains(line, "=true")
-	go io.Copy(io.Discard, out)
+	return out
 }
 
 // stop unmounts in the orderly way, and lazily where that fails.
@@ -145,6 +169,7 @@ func (m *mounted) stop() {
 	case err := <-done:
 		if err != nil {
 			m.t.Errorf("the daemon ended with %v\n%s", err, m.tail())
+			detach(m.mnt)
 		}
 	case <-time.After(20 * time.Second):
 		m.t.Errorf("the mount did not come down\n%s", m.tail())

@@ -1,7 +1,6 @@
 package fs_test
 
 import (
-	"fmt"
 	"strconv"
 
 	"ckptfs/testdata/saves"
@@ -22,22 +21,19 @@ func writeAll(dir, token string) error { return saves.Write(dir, token, pad) }
 
 // writer is the body of the processes that tests start to write and die:
 //
-//	patterns DIR PATTERN FROM   saves for ever, with tokens FROM, FROM+1, …
+//	train DIR PATTERN KIND FROM   saves for ever, with tokens FROM, FROM+1, …
+//	rank K                        one process of a trainer that has several
+//	hold FILE                     keeps a file open until it is told
 //
-// A line on stdout says that a save is through. Or one file in one of the ways
-// of ending_test.go.
+// Or one file in one of the ways of ending_test.go.
 func writer(args []string) int {
-	if len(args) == 4 && args[0] == "patterns" {
-		from, _ := strconv.Atoi(args[3])
-		for n := from; ; n++ {
-			if err := saves.Save(args[1], args[2], fmt.Sprintf("%06d", n), pad); err != nil {
-				fmt.Println("failed:", err)
-				return 1
-			}
-			fmt.Println("saved", n)
-		}
-	}
-	if args[0] == "hold" {
+	number := func(i int) int { n, _ := strconv.Atoi(args[i]); return n }
+	switch args[0] {
+	case "train":
+		return train(args[1], args[2], args[3], number(4))
+	case "rank":
+		return serveRank(number(1))
+	case "hold":
 		return hold(args[1])
 	}
 	return ending(args[1:])

@@ -41,7 +41,8 @@ func (s *Store) recoverAll() error {
 		}
 	}
 	s.dropManifests()
-	s.dropNotes()
+	s.dropNotes(trashDir)
+	s.dropNotes(quarantineDir)
 	return s.emptyTrash()
 }
 

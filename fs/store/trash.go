@@ -198,10 +198,10 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 	return nil
 }
 
-// dropNotes removes the notes of what does not lie in the trash: a power cut may
-// have taken the one and left the other.
-func (s *Store) dropNotes() {
-	list, err := s.disk.ReadDir(trashDir)
+// dropNotes removes the notes of what does not lie beside them: a crash may have
+// taken the one and left the other.
+func (s *Store) dropNotes(dir string) {
+	list, err := s.disk.ReadDir(dir)
 	if err != nil {
 		return
 	}
@@ -212,7 +212,7 @@ func (s *Store) dropNotes() {
 	for _, e := range list {
 		id, note := strings.CutSuffix(strings.TrimSuffix(e.Name, ".new"), ".json")
 		if note && (!there[id] || strings.HasSuffix(e.Name, ".new")) {
-			s.report("remove a stale note", s.disk.Unlink("recover:note", path.Join(trashDir, e.Name)))
+			s.report("remove a stale note", s.disk.Unlink("recover:note", path.Join(dir, e.Name)))
 		}
 	}
 }

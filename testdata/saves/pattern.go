@@ -39,23 +39,29 @@ func Target(pattern, token string) string {
 
 // Save saves once in a pattern.
 func Save(dir, pattern, token string, pad int) error {
+	return SaveBy(dir, pattern, token, func(dir string) error { return Write(dir, token, pad) })
+}
+
+// SaveBy saves once in a pattern; write makes the files in a directory, which
+// may be there.
+func SaveBy(dir, pattern, token string, write func(dir string) error) error {
 	final := filepath.Join(dir, Target(pattern, token))
 	tmp := filepath.Join(dir, ".tmp_"+last+"_abcdefgh")
 	backup := filepath.Join(dir, ".backup_"+last)
 	switch pattern {
 	case InPlaceNew, Overwrite:
-		return Write(final, token, pad)
+		return write(final)
 	case Rmtree:
 		if err := os.RemoveAll(final); err != nil {
 			return err
 		}
-		return Write(final, token, pad)
+		return write(final)
 	}
 	// As the trainer does at its start, and before each save.
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
-	if err := Write(tmp, token, pad); err != nil {
+	if err := write(tmp); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(final); err == nil {

@@ -109,13 +109,18 @@ func Load(dir string) (string, error) {
 		return "", err
 	}
 	defer root.Close()
+	return LoadFrom(root, ".")
+}
+
+// LoadFrom does so for a directory below one that is open.
+func LoadFrom(root *os.Root, dir string) (string, error) {
 	first := ""
 	for i, name := range Files {
-		b, err := root.ReadFile(name)
+		b, err := root.ReadFile(path.Join(dir, name))
 		if err != nil {
 			return "", err
 		}
-		token, err := tokenOf(name, b)
+		token, err := TokenOf(name, b)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
@@ -127,8 +132,8 @@ func Load(dir string) (string, error) {
 	return first, nil
 }
 
-// tokenOf reads every byte of one file, and returns its token.
-func tokenOf(name string, content []byte) (token string, err error) {
+// TokenOf reads every byte of one file, and returns its token.
+func TokenOf(name string, content []byte) (token string, err error) {
 	if name == "config.json" {
 		var c struct{ Token string }
 		err := json.Unmarshal(content, &c)

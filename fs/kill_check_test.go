@@ -1,0 +1,261 @@
+package fs_test
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"ckptfs/fs/store"
+	"ckptfs/testdata/saves"
+)
+
+// watch loads what resume/ and latest/ show over and over, until it is stopped;
+// it returns how often that was a whole checkpoint.
+func (k *killing) watch() (stop func() int) {
+	done, loads := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				loads <- n
+				return
+			default:
+			}
+			view := []string{"resume", "latest"}[i%2]
+			switch _, err := load(k.m.path(view)); {
+			case err == nil:
+				n++
+			case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.ECONNABORTED):
+				time.Sleep(time.Millisecond) // it is down, or not up yet
+			default:
+				k.t.Errorf("while saves go on: %s: %v", view, err)
+			}
+		}
+	}()
+	return func() int { close(done); return <-loads }
+}
+
+// check looks at what a round has left. Nobody writes any more.
+func (k *killing) check() {
+	k.command("settle")
+	k.checkLive()
+	k.checkViews()
+	k.checkGone()
+	k.checkPlain()
+	k.checkVersions()
+	if n := mountsOf(k.t, k.m.back); n != 1 {
+		k.t.Errorf("%d mounts of the directory, want 1", n)
+	}
+	k.eventually("the descriptors of ckptfs are what they were", func() string {
+		now := k.descriptors()
+		for what, n := range now {
+			if n > k.quiet[what] {
+				return fmt.Sprintf("%d × %s, at first %d", n, what, k.quiet[what])
+			}
+		}
+		return ""
+	})
+}
+
+func (k *killing) command(line string) {
+	if err := os.WriteFile(k.m.path(".ckptfs/control"), []byte(line), 0); err != nil {
+		k.t.Errorf("command %s: %v", line, err)
+	}
+}
+
+// eventually waits until there is nothing to complain of any more.
+func (k *killing) eventually(what string, complaint func() string) {
+	k.t.Helper()
+	said := complaint()
+	for end := time.Now().Add(20 * time.Second); said != ""; said = complaint() {
+		if time.Now().After(end) {
+			k.t.Errorf("it never came to pass that %s: %s", what, said)
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // the pace of asking
+	}
+}
+
+// checkLive is P3: what the real names show was closed by its writer, so it is
+// whole, file by file.
+func (k *killing) checkLive() {
+	list, err := os.ReadDir(k.m.mnt)
+	if err != nil {
+		k.t.Error(err)
+	}
+	for _, e := range list {
+		if !checkpointName(e.Name()) {
+			continue
+		}
+		for _, name := range checkpointFiles {
+			b, err := os.ReadFile(k.m.path(e.Name(), name))
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err == nil {
+				_, err = saves.TokenOf(name, b)
+			}
+			if err != nil {
+				k.t.Errorf("a torn file was published: %s/%s: %v", e.Name(), name, err)
+			}
+		}
+	}
+}
+
+func checkpointName(name string) bool {
+	return strings.HasPrefix(name, "checkpoint_") || strings.HasPrefix(strings.TrimPrefix(name, ".backup_"), "last_") ||
+		name == "recovery_checkpoint" || name == "best_model"
+}
+
+// checkViews is P1 and P2: every view is whole, and none is behind what it was
+// seen to show.
+func (k *killing) checkViews() {
+	names := []string{"resume", "latest", "best"}
+	epochs, err := os.ReadDir(k.m.path("by-epoch"))
+	if err != nil {
+		k.t.Error(err)
+	}
+	for _, e := range epochs {
+		names = append(names, "by-epoch/"+e.Name())
+	}
+	for _, name := range names {
+		token, err := load(k.m.path(name))
+		if err != nil {
+			k.t.Errorf("%s: %v", name, err)
+			continue
+		}
+		n, _ := strconv.Atoi(token) // "" is the original run
+		if n < k.shown[name] {
+			k.t.Errorf("%s shows save %d, and had shown %d", name, n, k.shown[name])
+		}
+		if !strings.Contains(name, "/") {
+			k.shown[name] = max(n, k.shown[name])
+		}
+	}
+}
+
+// checkGone: once it is old, nothing is left of what was never completed, held
+// back or deleted, nor of a commit.
+func (k *killing) checkGone() {
+	held, _ := fs.Glob(k.back.FS(), ".ckptfs/quarantine/*.json")
+	k.held += len(held)
+	k.eventually("what is old is gone", func() string {
+		k.command("housekeep")
+		dirs := []string{"staging", "journal", "quarantine"}
+		if kernelForgets() { // else what a view showed stays until the memory is needed
+			dirs = append(dirs, "trash")
+		}
+		for _, dir := range dirs {
+			if left := k.list(".ckptfs/" + dir); len(left) > 0 {
+				return fmt.Sprintf("%s holds %v", dir, left)
+			}
+		}
+		return ""
+	})
+	for _, name := range k.list(".ckptfs") {
+		switch name {
+		case "lock", "staging", "manifests", "history", "trash", "quarantine", "journal":
+		default:
+			k.t.Errorf("left in the private directory: %s", name)
+		}
+	}
+}
+
+func (k *killing) list(dir string) (names []string) {
+	d, err := k.back.Open(dir)
+	if err != nil {
+		k.t.Error(err)
+		return nil
+	}
+	defer d.Close()
+	names, err = d.Readdirnames(-1)
+	if err != nil {
+		k.t.Error(err)
+	}
+	return names
+}
+
+// checkPlain is P4: under natural names there is nothing but whole checkpoints.
+func (k *killing) checkPlain() {
+	for _, name := range k.list(".") {
+		if !checkpointName(name) {
+			continue
+		}
+		if _, err := saves.LoadFrom(k.back, name); err != nil {
+			k.t.Errorf("in the backing directory: %s: %v", name, err)
+		}
+	}
+}
+
+// checkVersions: no byte of a committed version has changed since.
+func (k *killing) checkVersions() {
+	for _, name := range k.list(".ckptfs/manifests") {
+		b, err := k.back.ReadFile(".ckptfs/manifests/" + name)
+		var m store.Manifest
+		if err == nil {
+			err = json.Unmarshal(b, &m)
+		}
+		if err != nil {
+			k.t.Errorf("manifest %s: %v", name, err)
+			continue
+		}
+		for _, dir := range []string{path.Join(m.Run, m.Name), ".ckptfs/history/" + m.ID} {
+			if st, err := k.back.Stat(dir); err == nil && st.Sys().(*syscall.Stat_t).Ino == m.DirIno {
+				k.checkHashes(dir, &m)
+			}
+		}
+	}
+}
+
+func (k *killing) checkHashes(dir string, m *store.Manifest) {
+	for _, f := range m.Files {
+		b, err := k.back.ReadFile(path.Join(dir, f.Path))
+		sum := xxh3.Hash128(b).Bytes()
+		if err != nil || f.XXH3 != "" && hex.EncodeToString(sum[:]) != f.XXH3 {
+			k.t.Errorf("%s/%s is not what was committed as %s (%v)", dir, f.Path, m.ID, err)
+		}
+	}
+}
+
+// descriptors counts what the daemon has open, by what it is.
+func (k *killing) descriptors() map[string]int {
+	dir := fmt.Sprintf("/proc/%d/fd", k.m.cmd.Process.Pid)
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		k.t.Error(err)
+	}
+	count := map[string]int{}
+	for _, e := range list {
+		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil {
+			if what, _, ok := strings.Cut(to, ":["); ok {
+				to = what // pipe:[123] and socket:[123]
+			}
+			count[to]++
+		}
+	}
+	return count
+}
+
+// mountsOf counts the mounts that show a directory.
+func mountsOf(t *testing.T, back string) (n int) {
+	t.Helper()
+	for line := range strings.Lines(read(t, "/proc/self/mounts")) {
+		if f := strings.Fields(line); len(f) > 2 && f[0] == back && f[2] == "fuse.ckptfs" {
+			n++
+		}
+	}
+	return n
+}

@@ -1,224 +1,265 @@
 package fs_test
 
 import (
-	"bufio"
-	"errors"
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+	"time"
 
-	"golang.org/x/sys/unix"
+	"ckptfs/fs/store"
+	"ckptfs/testdata/figures"
+	"ckptfs/testdata/saves"
 )
 
-// ending writes a file below a checkpoint and ends in a chosen way:
-//
-//	ending HOW FILE CONTENT-OF
-func ending(args []string) int {
-	how, file := args[0], args[1]
-	content, err := os.ReadFile(args[2])
-	if err != nil {
-		fmt.Println(err)
-		return 3
-	}
-	f, err := os.Create(file)
-	if err != nil {
-		fmt.Println(err)
-		return 3
-	}
-	write := func(b []byte) {
-		if _, err := f.Write(b); err != nil {
-			fmt.Println(err)
-			os.Exit(3)
-		}
-	}
-	switch how {
-	case "close, exit 0", "close, exit 1":
-		write(content)
-		f.Close()
-		if how == "close, exit 1" {
-			return 1
-		}
-	case "exit 0, whole", "exit 1, whole":
-		write(content)
-		if how == "exit 1, whole" {
-			syscall.Exit(1)
-		}
-		syscall.Exit(0)
-	case "exit 0, half":
-		write(content[:len(content)/2])
-		syscall.Exit(0)
-	case "killed, half", "killed, whole":
-		if how == "killed, half" {
-			content = content[:len(content)/2]
-		}
-		write(content)
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	case "terminated":
-		write(content)
-		syscall.Kill(os.Getpid(), syscall.SIGTERM)
-		select {}
-	case "dup closed, then killed":
-		dup, _ := unix.Dup(int(f.Fd()))
-		write(content[:len(content)/2])
-		unix.Close(dup)
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	case "child holds it and dies":
-		write(content[:len(content)/2])
-		child := exec.Command("sh", "-c", "kill -9 $$")
-		child.ExtraFiles = []*os.File{f}
-		child.Run()
-		write(content[len(content)/2:])
-		f.Close()
-	case "exec while it is open":
-		write(content[:len(content)/2])
-		if err := exec.Command("true").Run(); err != nil { // close-on-exec: execve flushes it
-			fmt.Println(err)
-			return 3
-		}
-		write(content[len(content)/2:])
-		f.Close()
-	case "mapped after close":
-		f.Truncate(int64(len(content)))
-		m, err := unix.Mmap(int(f.Fd()), 0, len(content), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-		if err != nil {
-			return 4 // the mount cannot map for writing
-		}
-		f.Close()
-		copy(m, content)
-		unix.Munmap(m)
-	}
-	return 0
+// ending is one way in which the writer of the last file of a checkpoint can
+// come to its end, and what becomes of the file and of the save (P1, P3).
+type ending struct {
+	way  string
+	file string // what the name shows in the end: new, old, or half
+	view string // what resume/ shows in the end
+	why  string // part of what status says of the save; "" when it is committed
 }
 
-// DESIGN's table of endings: what is published under the name, what is held.
+// Those of testdata/writers/*.c.
+var endingsInC = []ending{
+	{"closed, exit 0", "new", "new", ""},
+	{"closed, exit 1", "new", "old", "exited with status 1 before the save had settled"},
+	{"closed, then killed", "new", "old", "killed by signal 9 before the save had settled"},
+	{"left open, exit 0", "new", "new", ""}, // the format proves it whole
+	{"half, exit 0", "old", "old", "exited without closing it"},
+	{"left open, exit 1", "old", "old", "exited with status 1"},
+	{"left open, killed", "old", "old", "killed by signal 9"},
+	{"half, killed", "old", "old", "killed by signal 9"},
+	{"killed in the middle of write(2)", "old", "old", "killed by signal 9"},
+	{"half, SIGTERM", "old", "old", "killed by signal 15"},
+	{"half, SIGSEGV", "old", "old", "killed by signal 11"},
+	{"half, SIGABRT", "old", "old", "killed by signal 6"},
+	{"two threads, left open, exit 0", "new", "new", ""},
+	{"two threads, left open, exit 1", "old", "old", "exited with status 1"},
+	{"two threads, half, killed", "old", "old", "killed by signal 9"},
+	{"the leader is gone, another thread closes", "new", "new", ""},
+	{"a duplicate is closed", "new", "new", ""},
+	{"a duplicate is closed, then killed", "old", "old", "killed by signal 9"},
+	{"a child exits with it", "new", "new", ""},
+	{"a child is killed with it", "new", "new", ""},
+	{"a child closes it", "new", "new", ""},
+	{"a child goes on after the close", "new", "new", ""},
+	{"a child is killed after the close", "new", "new", ""},
+	{"passed on, the receiver goes on", "new", "new", ""},
+	{"passed on, the receiver is killed", "new", "new", ""},
+	{"mapped, closed, written, unmapped", "new", "new", ""},
+	{"mapped, closed, written, exit 0", "new", "new", ""},
+	{"mapped, closed, written, killed", "new", "old", "killed by signal 9 before the save had settled"},
+	{"fork and exec, close-on-exec", "new", "new", ""},
+	{"fork and exec, inherited", "new", "new", ""},
+	{"system()", "new", "new", ""},
+	{"popen()", "new", "new", ""},
+	{"half, exec of itself, close-on-exec", "half", "old", "training_state.pth"},
+	{"whole, exec of itself, close-on-exec", "new", "new", ""},
+	{"whole, exec from another thread", "new", "new", ""},
+	{"exec of itself, inherited and closed", "new", "new", ""},
+}
+
+// Those of testdata/writers/writer.py.
+var endingsInPython = []ending{
+	{"with", "new", "new", ""},
+	{"an exception in with", "half", "old", "training_state.pth"},
+	{"sys.exit(1) in with", "half", "old", "training_state.pth"},
+	{"Ctrl-C in with", "half", "old", "training_state.pth"},
+	{"SIGTERM in with", "old", "old", "killed by signal 15"},
+	{"SIGKILL in with", "old", "old", "killed by signal 9"},
+	{"os._exit(1) in with", "old", "old", "exited with status 1"},
+	{"os._exit(0) in with", "old", "old", "exited without closing it"},
+	{"a thread writes", "new", "new", ""},
+	{"a thread raises, main ends with 0", "half", "old", "training_state.pth"},
+	{"a daemon thread is in the middle, main ends with 0", "old", "old", "exited without closing it"},
+	{"never closed", "new", "new", ""},
+	{"written beside and replaced", "new", "new", ""},
+	{"os.system in with", "new", "new", ""},
+	{"subprocess in with", "new", "new", ""},
+	{"a forked child exits in with", "new", "new", ""},
+}
+
+// DESIGN's table of endings, with and without passthrough. Each has a run of its
+// own; all are played at the same time in one mount, and ps has to answer.
 func TestEndings(t *testing.T) {
-	const zip = run + "/last_checkpoint/pytorch_model.bin"
-	const opaque = run + "/last_checkpoint/config.json" // under a name that promises nothing
-	for _, c := range []struct {
-		how, name, content string
-		want               string // published, held, or published whole
-	}{
-		{"close, exit 0", "pytorch_model.bin", zip, "published"},
-		{"close, exit 1", "pytorch_model.bin", zip, "published"},
-		{"exit 0, whole", "pytorch_model.bin", zip, "published"}, // the format proves it
-		{"exit 0, half", "pytorch_model.bin", zip, "held"},
-		{"exit 0, whole", "notes.txt", opaque, "held"}, // nothing proves it
-		{"exit 1, whole", "pytorch_model.bin", zip, "held"},
-		{"killed, half", "pytorch_model.bin", zip, "held"},
-		{"killed, whole", "pytorch_model.bin", zip, "held"},
-		{"terminated", "pytorch_model.bin", zip, "held"},
-		{"dup closed, then killed", "pytorch_model.bin", zip, "held"},
-		{"child holds it and dies", "pytorch_model.bin", zip, "published"},
-		{"exec while it is open", "pytorch_model.bin", zip, "published"},
-		{"mapped after close", "pytorch_model.bin", zip, "published"},
-	} {
-		t.Run(c.how+" "+c.name, func(t *testing.T) {
-			m := mountOver(t, copyRun(t), "")
-			const old = "what the name held before"
-			file := m.path("last_checkpoint", c.name)
-			before := old
-			if c.name == "pytorch_model.bin" {
-				before = read(t, file)
-			} else if err := os.WriteFile(file, []byte(old), 0o644); err != nil {
-				t.Fatal(err)
+	writers := map[string][]string{}
+	if cc, err := exec.LookPath("cc"); err != nil {
+		t.Log("no C compiler here: the endings of C programs are not played")
+	} else {
+		writers["C"] = []string{compileWriter(t, cc)}
+	}
+	if python := python(); python == "" {
+		t.Log("no Python here: the endings of Python programs are not played")
+	} else {
+		writers["Python"] = []string{python, "-B", "../testdata/writers/writer.py"}
+	}
+	source := filepath.Join(t.TempDir(), "new")
+	if err := saves.Write(source, "000001", 0); err != nil {
+		t.Fatal(err)
+	}
+	played := 0
+	for _, mode := range []struct {
+		name string
+		env  []string
+	}{{"passthrough", nil}, {"through the daemon", []string{"CKPTFS_TEST_NO_PASSTHROUGH=1"}}} {
+		t.Run(mode.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for lang := range writers {
+				for i := range endingsOf(lang) {
+					original := os.DirFS(filepath.Join(run, "last_checkpoint"))
+					if err := os.CopyFS(filepath.Join(dir, runOf(lang, i), "last_checkpoint"), original); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
-			cmd := exec.Command(os.Args[0], "ending", c.how, file, c.content)
-			cmd.Env = append(os.Environ(), "CKPTFS_TEST_ROLE=writer")
-			out, err := cmd.CombinedOutput()
-			if cmd.ProcessState.ExitCode() == 4 {
-				t.Skip("without passthrough a file that is open for writing only cannot be mapped")
+			m := mountOver(t, dir, "", mode.env...)
+			if m.passthrough && mode.env != nil {
+				t.Fatal("there is passthrough")
 			}
-			if strings.TrimSpace(string(out)) != "" {
-				t.Fatalf("%v: %s", err, out)
-			}
-			eventually(t, "the file is decided about", func() bool {
-				b, err := os.ReadFile(file)
-				switch {
-				case err != nil:
-					return false
-				case c.want == "held":
-					return strings.Contains(statusOf(t, m), `"entries": 1`) && string(b) == before
-				default:
-					return string(b) == read(t, c.content)
+			stop := answering(t)
+			t.Run("all", func(t *testing.T) {
+				for lang, command := range writers {
+					for i, e := range endingsOf(lang) {
+						played++
+						t.Run(lang+" "+e.way, func(t *testing.T) {
+							t.Parallel()
+							e.play(t, m, runOf(lang, i), append(command, e.way, source))
+						})
+					}
 				}
 			})
+			stop()
 		})
 	}
+	figures.Report(t, "endings", "%d played, 0 wrong", played)
 }
 
-func statusOf(t *testing.T, m *mounted) string { return read(t, m.path(".ckptfs", "status.json")) }
+func endingsOf(lang string) []ending {
+	if lang == "C" {
+		return endingsInC
+	}
+	return endingsInPython
+}
 
-// A shell opens the file of a redirection, duplicates it and closes it before
-// the command has written anything.
-func TestRedirection(t *testing.T) {
-	m := mountOver(t, copyRun(t), "")
-	file := m.path("checkpoint_epoch1_step4", "notes.txt")
-	if out, err := exec.Command("sh", "-c", "{ echo one; sleep 0.05; echo two; } > "+file).CombinedOutput(); err != nil {
+func runOf(lang string, i int) string { return fmt.Sprintf("%s-%02d", lang, i) }
+
+// endingBound is how long a writer may take; no ending may hang.
+const endingBound = time.Minute
+
+func (e ending) play(t *testing.T, m *mounted, dir string, command []string) {
+	target := m.path(dir, "last_checkpoint")
+	ctx, cancel := context.WithTimeout(context.Background(), endingBound)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:], target)...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		t.Fatalf("the writer hangs\n%s", processes())
+	}
+	if cmd.ProcessState.ExitCode() > 1 || len(out) > 0 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	eventually(t, "the whole output is there", func() bool {
-		b, err := os.ReadFile(file)
-		return err == nil && string(b) == "one\ntwo\n"
-	})
+	found := ""
+	for end := time.Now().Add(endingBound); ; time.Sleep(10 * time.Millisecond) { // the pace of asking
+		file, view, why := e.found(t, m, dir)
+		found = fmt.Sprintf("the file is %s, resume/ is %s, status says %q", file, view, why)
+		if file == e.file && view == e.view && strings.Contains(why, e.why) && (e.why != "" || why == "") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s\nwant %s, %s, %q\n%s", found, e.file, e.view, e.why, m.tail())
+		}
+	}
 }
 
-// P3, on ext4's terms: readers of the name see the old content until the writer
-// has closed, the writer sees its own, and an exclusive open by others fails.
-func TestUnpublished(t *testing.T) {
-	m := mountOver(t, copyRun(t), "")
-	file := m.path("last_checkpoint", "config.json")
-	old := read(t, file)
-	cmd := exec.Command(os.Args[0], "hold", file)
-	cmd.Env = append(os.Environ(), "CKPTFS_TEST_ROLE=writer")
-	in, err := cmd.StdinPipe()
+// found tells what the file and the view are, and what status says of the save.
+func (e ending) found(t *testing.T, m *mounted, dir string) (file, view, why string) {
+	content, err := os.ReadFile(m.path(dir, "last_checkpoint", "training_state.pth"))
 	if err != nil {
-		t.Fatal(err)
+		return err.Error(), "", ""
 	}
-	out, err := cmd.StdoutPipe()
+	age := map[string]string{"": "old", "000001": "new"}
+	if token, err := saves.TokenOf("training_state.pth", content); err == nil {
+		file = age[token]
+	} else {
+		file = "half"
+	}
+	token, err := load(m.path(dir, "resume"))
 	if err != nil {
+		t.Errorf("resume/: %v", err)
+	}
+	var status store.StatusReport
+	if err := json.Unmarshal([]byte(statusOf(t, m)), &status); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	for _, r := range status.Runs {
+		for _, sv := range r.Saves {
+			if r.Path == dir {
+				why += strings.Join(sv.Missing, "; ")
+			}
+		}
 	}
-	t.Cleanup(func() { in.Close(); cmd.Wait() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "reads new\n" {
-		t.Fatalf("the writer says %q, %v", line, err)
-	}
-	if got := read(t, file); got != old {
-		t.Errorf("another process reads %q before the close", got)
-	}
-	if got := read(t, m.path("resume", "config.json")); got != old {
-		t.Errorf("the view shows %q", got)
-	}
-	if _, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644); !errors.Is(err, os.ErrExist) {
-		t.Errorf("O_EXCL: %v", err)
-	}
-	io.WriteString(in, "close\n")
-	eventually(t, "it is published", func() bool { return read(t, file) == "new" })
+	return file, age[token], why
 }
 
-// hold writes a file, reads it back by name, and keeps it open until it is told.
-func hold(file string) int {
-	f, err := os.Create(file)
+// answering runs ps over and over: it reads what a process in execve keeps locked.
+func answering(t *testing.T) (stop func()) {
+	ps, err := exec.LookPath("ps")
 	if err != nil {
-		fmt.Println(err)
-		return 1
+		return func() {}
 	}
-	f.WriteString("new")
-	b, err := os.ReadFile(file)
-	if err != nil {
-		fmt.Println(err)
-		return 1
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), endingBound)
+			cmd := exec.CommandContext(ctx, ps, "-ef")
+			cmd.WaitDelay = time.Second
+			if err := cmd.Run(); err != nil {
+				t.Errorf("ps: %v\n%s", err, processes())
+			}
+			cancel()
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+func compileWriter(t *testing.T, cc string) string {
+	t.Helper()
+	files, err := filepath.Glob("../testdata/writers/*.c")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sources: %v", err)
 	}
-	fmt.Println("reads", string(b))
-	wait := make([]byte, 1)
-	os.Stdin.Read(wait)
-	f.Close()
-	os.Stdin.Read(wait)
-	return 0
+	program := filepath.Join(t.TempDir(), "writer")
+	args := append([]string{"-O1", "-pthread", "-o", program}, files...)
+	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v\n%s", err, bytes.TrimSpace(out))
+	}
+	return program
+}
+
+func python() string {
+	for _, name := range []string{"/usr/bin/python3", "python3"} {
+		if p, err := exec.LookPath(name); err == nil {
+			return p
+		}
+	}
+	return ""
+}
+
+func statusOf(t *testing.T, m *mounted) string {
+	t.Helper()
+	return read(t, m.path(".ckptfs", "status.json"))
 }

@@ -80,7 +80,7 @@ func (k *killing) command(line string) {
 func (k *killing) eventually(what string, complaint func() string) {
 	k.t.Helper()
 	said := complaint()
-	for end := time.Now().Add(20 * time.Second); said != ""; said = complaint() {
+	for end := time.Now().Add(killBound / 2); said != ""; said = complaint() {
 		if time.Now().After(end) {
 			k.t.Errorf("it never came to pass that %s: %s", what, said)
 			return

@@ -79,19 +79,34 @@ func (tr *trainer) listen(out io.Reader) {
 
 func (tr *trainer) pgid() int { return tr.cmd.Process.Pid }
 
-// stop returns when nothing of the trainer runs any more.
+// stop returns when nothing of the trainer runs any more. A thread that waits for
+// a child which was stopped before its execve stays in its system call.
 func (tr *trainer) stop() {
 	syscall.Kill(-tr.pgid(), syscall.SIGSTOP)
-	for _, pid := range tr.members() {
-		for runs := true; runs; {
-			runs = false
-			tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid)) // the pattern is a good one
-			for _, task := range tasks {
-				b, err := os.ReadFile(task)
-				runs = runs || err == nil && !bytes.Contains(b, []byte("\nState:\tT")) && !bytes.Contains(b, []byte("\nState:\tZ"))
-			}
+	for quiet := 0; quiet < 20; time.Sleep(time.Millisecond) { // the pace of asking
+		switch states := tr.states(); {
+		case strings.ContainsAny(states, "RS"):
+			quiet = 0
+		case strings.Contains(states, "D"):
+			quiet++
+		default:
+			return
 		}
 	}
+}
+
+// states are the letters of all threads of the group.
+func (tr *trainer) states() string {
+	var all strings.Builder
+	for _, pid := range tr.members() {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid)) // the pattern is a good one
+		for _, task := range tasks {
+			b, _ := os.ReadFile(task) // it may have ended
+			_, state, _ := bytes.Cut(b, []byte("\nState:\t"))
+			all.Write(state[:min(1, len(state))])
+		}
+	}
+	return all.String()
 }
 
 // members are the living processes of the group. /proc/PID/stat would tell it

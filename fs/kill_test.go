@@ -24,7 +24,7 @@ retention: {mid_epoch: {keep_last: 2, when: always}, trash_ttl: 200ms}
 `
 
 // killBound is how long a round may take; nothing may hang.
-const killBound = time.Minute
+const killBound = 2 * time.Minute
 
 // rounds is how many there are; ROUNDS asks for more.
 func rounds(t *testing.T, short int) int {

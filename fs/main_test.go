@@ -3,6 +3,7 @@ package fs_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,6 +30,8 @@ func TestMain(m *testing.M) {
 	case "writer":
 		os.Exit(writer(os.Args[1:]))
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "16") // they wait more than they work; it fails only for a flag that there is not
 	os.Exit(m.Run())
 }
 

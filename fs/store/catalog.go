@@ -16,6 +16,9 @@ import (
 // the manifests that were written about them. What has no manifest, or no
 // longer looks like it, is judged by its files (adoption).
 func (s *Store) buildCatalog() error {
+	if err := s.loadPins(); err != nil {
+		return err
+	}
 	manifests := s.loadManifests()
 	s.checkpointRun("")
 	root, err := s.disk.Stat("")
@@ -237,6 +240,7 @@ func (s *Store) loadHistory(manifests map[string]*Manifest) error {
 			continue
 		}
 		v := &Version{Manifest: *m, rec: rec, path: path.Join(historyDir, e.Name)}
+		v.Kind = rec.match.Kind
 		v.left.Store(s.clock.Now().UnixNano())
 		rec.mu.Lock()
 		s.change(rec, func() {

@@ -108,6 +108,7 @@ func FuzzSaveNote(f *testing.F) {
 		{ID: "id", Name: "../" + last},
 		{ID: "other", Name: last},
 	} {
+		n.Format = noteFormat
 		b, err := json.Marshal(n)
 		if err != nil {
 			f.Fatal(err)
@@ -251,7 +252,7 @@ func TestPrivateFilesAreBounded(t *testing.T) {
 	for i := range 100_000 {
 		found[fmt.Sprintf("shards/of/a/large/array/%08d", i)] = uint64(i)
 	}
-	b, err := json.Marshal(saveNote{ID: "id", Name: last, Found: found})
+	b, err := json.Marshal(saveNote{Format: noteFormat, ID: "id", Name: last, Found: found})
 	if err != nil {
 		t.Fatal(err)
 	}

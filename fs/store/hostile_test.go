@@ -50,13 +50,13 @@ func TestPlantedInThePrivateDirectory(t *testing.T) {
 		{"a link as a record of the journal", link(journalDir+"/x.json", "other"), ""},
 		{"a link as a save", link(stagingDir+"/x", "deep"), ""},
 		{"a link as the tree of a save", func(dir string, out *outside.Dir) error {
-			note := `{"id":"x","name":"` + last + `"}`
+			note := `{"format":1,"id":"x","name":"` + last + `"}`
 			err := os.Mkdir(filepath.Join(dir, stagingDir, "x"), 0o700)
 			return errors.Join(err, os.WriteFile(filepath.Join(dir, stagingDir, "x/save.json"), []byte(note), 0o600),
 				os.Symlink(out.Path, filepath.Join(dir, stagingDir, "x/tree")))
 		}, ""},
 		{"links in the tree and the drafts of a save", func(dir string, out *outside.Dir) error {
-			note := `{"id":"x","name":"` + last + `"}`
+			note := `{"format":1,"id":"x","name":"` + last + `"}`
 			save := filepath.Join(dir, stagingDir, "x")
 			return errors.Join(os.MkdirAll(save+"/tree/sub", 0o700), os.Mkdir(save+"/open", 0o700), os.WriteFile(save+"/save.json", []byte(note), 0o600),
 				os.Symlink(out.Path, save+"/tree/sub/dir"), os.Symlink(out.In("secret"), save+"/tree/config.json"),

@@ -23,6 +23,8 @@ type journal struct {
 	Run    string `json:"run"`
 	Name   string `json:"name"`
 	Moves  []move `json:"moves,omitempty"`
+	// Renamed are the notes that name the checkpoint, with what they have to say.
+	Renamed []renamed `json:"renamed,omitempty"`
 }
 
 // move is a directory on its way, recognised by its inode, so that moving it
@@ -44,10 +46,20 @@ type move struct {
 	Rest uint64 `json:"rest,omitempty"`
 }
 
+// renamed is something with a note of its own, and the name that it goes by from
+// now on.
+type renamed struct {
+	What string `json:"what"` // save, version, trash, or pin
+	ID   string `json:"id"`   // of a pin: the path that was pinned
+	Run  string `json:"run"`
+	Name string `json:"name"`
+}
+
 const (
 	opCommit = "commit" // the version before goes, the staged one comes
 	opUndo   = "undo"   // the other way round: the commit could not be carried out
 	opMove   = "move"   // one directory that cannot be renamed
+	opRename = "rename" // a checkpoint or a run gets another name, and what belongs to it with it
 )
 
 const journalFormat = 1
@@ -164,7 +176,7 @@ func parseJournal(file string, b []byte) (*journal, error) {
 // but where a step of ours goes.
 func (j *journal) valid(file string) error {
 	switch j.Op {
-	case opCommit, opUndo, opMove:
+	case opCommit, opUndo, opMove, opRename:
 	default:
 		return fmt.Errorf("step %q: %w", j.Op, errOtherVersion)
 	}
@@ -184,6 +196,11 @@ func (j *journal) valid(file string) error {
 		}
 		if m.From == "" || m.To == "" || m.Version != "" && !plainName(m.Version) {
 			return errors.New("a move is not whole")
+		}
+	}
+	for _, r := range j.Renamed {
+		if !plainRun(r.Run) || !plainName(r.Name) || r.What != pinNote && !plainName(r.ID) {
+			return fmt.Errorf("%s %q cannot be called %q in run %q", r.What, r.ID, r.Name, r.Run)
 		}
 	}
 	return nil

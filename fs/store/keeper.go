@@ -30,6 +30,10 @@ func (s *Store) startKeeper() {
 		}
 		rec.mu.Unlock()
 	}
+	for _, sv := range s.sealed {
+		s.spawn(func() { s.recoverSealed(sv) })
+	}
+	s.sealed = nil
 	s.spawn(s.hashAdopted)
 	var tick func()
 	tick = func() {

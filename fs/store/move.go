@@ -37,6 +37,22 @@ type holder func(f func() error) error
 
 func nobody(f func() error) error { return f() }
 
+// moving holds those who read a version, nil for none, that moves to a place.
+func moving(v *Version, to string) holder {
+	if v == nil {
+		return nobody
+	}
+	return func(f func() error) error {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		err := f()
+		if err == nil {
+			v.path = to
+		}
+		return err
+	}
+}
+
 // carryOn takes the directories of a record from where they are to where they go.
 // Names are durable when it returns.
 func (s *Store) carryOn(op disk.Op, j *journal) error {
@@ -253,19 +269,9 @@ func (s *Store) inode(p string) uint64 {
 // moveVersion moves a checkpoint's directory; v may be nil. Whoever reads the
 // version meanwhile waits for one system call at most.
 func (s *Store) moveVersion(op disk.Op, v *Version, from, to string) error {
-	hold := nobody
-	id := ""
+	hold, id := moving(v, to), ""
 	if v != nil {
 		id = v.ID
-		hold = func(f func() error) error {
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			if err := f(); err != nil {
-				return err
-			}
-			v.path = to
-			return nil
-		}
 	}
 	err := hold(func() error { return s.renameDir(op, from, to) })
 	if !refused(err) {
@@ -315,6 +321,13 @@ func (r *remains) add(p string, j *journal) {
 		r.steps = map[string]*journal{}
 	}
 	r.steps[p] = j
+}
+
+// at reports whether anything is left of moves.
+func (r *remains) at(moves []move) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(moves, func(m move) bool { return r.steps[m.From] != nil })
 }
 
 func (r *remains) paths() []string {

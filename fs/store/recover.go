@@ -126,6 +126,10 @@ func (s *Store) recoverSaves() error {
 func (s *Store) recoverSave(id string) error {
 	dir := path.Join(stagingDir, id)
 	note, err := s.readNote(id)
+	if errors.Is(err, errOtherVersion) {
+		s.log.Warn("an unfinished save is left alone", "dir", dir, "err", err)
+		return nil
+	}
 	var rec *record
 	if err == nil && s.isDir(path.Join(dir, "tree")) && s.isDir(note.Run) {
 		rec = s.checkpoint(note.Run, note.Name)
@@ -144,8 +148,9 @@ func (s *Store) recoverSave(id string) error {
 	if rec.natural && rec.committed != nil {
 		sv.base = rec.committed
 	}
-	if older := rec.current(); older != nil {
-		s.recoverSealed(older)
+	if older := rec.current(); older != nil { // complete when this one began
+		older.sealed, older.through = true, make(chan struct{})
+		s.sealed = append(s.sealed, older)
 	}
 	if err := s.parkDrafts(sv); err != nil {
 		return err
@@ -201,14 +206,18 @@ func (s *Store) foundInBase(sv *save) bool {
 
 // recoverSealed handles the older of two saves of one name: it was complete when
 // the newer began. What can still be shown to be so is committed; else the
-// newer save, which has its content, takes its place. Needs rec.mu.
+// newer save, which has its content, takes its place. It may have to read the
+// whole save for that, and runs when the mount is usable.
 func (s *Store) recoverSealed(sv *save) {
 	v := s.inspectSave(sv.rec, sv)
 	if v.whole() && sv.failed == "" && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
-		s.seal(sv, v)
+		s.commit(sv, v)
 		return
 	}
+	rec := s.lockOf(sv)
 	s.drop(sv, "a newer save has its content")
+	rec.mu.Unlock()
+	close(sv.through)
 }
 
 func (s *Store) isDir(p string) bool {
@@ -228,6 +237,9 @@ func parseNote(id string, b []byte) (*saveNote, error) {
 	n := new(saveNote)
 	if err := json.Unmarshal(b, n); err != nil {
 		return nil, fmt.Errorf("read save %s: %w", id, err)
+	}
+	if n.Format != noteFormat {
+		return nil, fmt.Errorf("save %s: format %d: %w", id, n.Format, errOtherVersion)
 	}
 	if n.ID != id || !plainName(n.Name) || !plainRun(n.Run) {
 		return nil, fmt.Errorf("save %s: its note is not valid", id)
@@ -305,7 +317,8 @@ func (s *Store) hashesMatch(sv *save, m *Manifest) error {
 	return nil
 }
 
-// dropManifests removes the manifests of versions that are nowhere any more.
+// dropManifests removes the manifests of versions that are nowhere any more. One
+// of another ckptfs is that one's.
 func (s *Store) dropManifests() {
 	alive := map[string]bool{}
 	for _, rec := range s.allRecords() {
@@ -326,7 +339,11 @@ func (s *Store) dropManifests() {
 		return
 	}
 	for _, e := range list {
-		if id, _ := strings.CutSuffix(e.Name, ".json"); !alive[id] {
+		id, _ := strings.CutSuffix(e.Name, ".json")
+		if alive[id] {
+			continue
+		}
+		if _, err := s.readManifest(id); !errors.Is(err, errOtherVersion) {
 			s.report("remove a stale manifest", s.disk.Unlink("recover:manifest", path.Join(manifestDir, e.Name)))
 		}
 	}

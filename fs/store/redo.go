@@ -24,8 +24,11 @@ func (s *Store) redoAll() error {
 }
 
 func (s *Store) redo(j *journal) error {
-	if j.Op == opCommit {
+	switch j.Op {
+	case opCommit:
 		return s.redoCommit(j)
+	case opRename:
+		return s.redoRename(j)
 	}
 	if err := s.carryOn("recover:move", j); err != nil {
 		return err

@@ -183,8 +183,7 @@ func (s *Store) rmdirPlain(p string) error {
 func (s *Store) deleteEmpty(rec *record) error {
 	s.concludeRun(rec)
 	s.concludeSave(rec)
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
+	defer s.lockSettled(rec)()
 	dir, ok := rec.live()
 	if !ok {
 		return unix.ENOENT
@@ -203,6 +202,9 @@ func (s *Store) deleteRecord(rec *record, why string) error {
 		return err
 	}
 	if rec.natural {
+		if err := s.trashHistory(rec, why); err != nil {
+			return err
+		}
 		if err := s.retire(rec, why); err != nil {
 			return err
 		}
@@ -216,6 +218,24 @@ func (s *Store) deleteRecord(rec *record, why string) error {
 	return s.forsake(rec, why)
 }
 
+// trashHistory puts the earlier versions of a name in the trash, durably, before
+// the name itself goes: a crash in between must not give it one of them. Needs
+// rec.mu.
+func (s *Store) trashHistory(rec *record, why string) error {
+	if len(rec.history) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, v := range rec.history {
+		errs = append(errs, s.toTrash(v, why))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	s.change(rec, func() { rec.history = nil })
+	return s.disk.Sync("history:sync", trashDir)
+}
+
 // forsake puts all that is left of a name in the trash and forgets the name.
 // Needs rec.mu.
 func (s *Store) forsake(rec *record, why string) error {
@@ -223,9 +243,7 @@ func (s *Store) forsake(rec *record, why string) error {
 	if v := rec.committed; v != nil && rec.aside() && v.rec == rec {
 		errs = append(errs, s.toTrash(v, why))
 	}
-	for _, v := range rec.history {
-		errs = append(errs, s.toTrash(v, why))
-	}
+	errs = append(errs, s.trashHistory(rec, why))
 	s.change(rec, func() { rec.committed, rec.history, rec.invalid = nil, nil, "" })
 	clear(rec.numbers)
 	s.bury(rec)

@@ -99,69 +99,23 @@ func (s *Store) renamePlain(from, to string, flags uint) error {
 	if gone == nil && old.IsRegular() {
 		s.linger(to)
 	}
-	if err := s.disk.Rename("rename", from, to, flags); err != nil {
+	var err error
+	if s.hasRuns(from) || flags&unix.RENAME_EXCHANGE != 0 && s.hasRuns(to) {
+		err = s.renameRuns(from, to, flags)
+	} else {
+		err = s.disk.Rename("rename", from, to, flags)
+	}
+	if err != nil {
 		return err
 	}
 	if gone == nil && flags&unix.RENAME_EXCHANGE == 0 && old.Nlink <= 1 {
 		s.identities.forget(&old)
 	}
-	s.moveRuns(from, to)
+	s.mu.Lock()
+	s.moveLinks(from, to)
+	s.mu.Unlock()
 	s.noteAlias(from)
 	s.noteAlias(to)
-	return nil
-}
-
-// moveRuns gives the runs below a directory that was renamed their new paths.
-func (s *Store) moveRuns(from, to string) {
-	s.mu.Lock()
-	var moved []*run
-	for p, r := range s.runs {
-		if p != "" && (p == from || strings.HasPrefix(p, from+"/")) {
-			moved = append(moved, r)
-			delete(s.runs, p)
-		}
-	}
-	s.moveLinks(from, to)
-	for _, r := range moved {
-		r.path = to + strings.TrimPrefix(r.path, from)
-		s.runs[r.path] = r
-	}
-	s.mu.Unlock()
-	for _, r := range moved {
-		for _, rec := range s.recordsOf(r) {
-			rec.mu.Lock()
-			if rec.natural && rec.committed != nil {
-				rec.committed.mu.Lock()
-				rec.committed.path = rec.path()
-				rec.committed.mu.Unlock()
-			}
-			s.report("write down where a run went", s.rewriteNotes(rec))
-			rec.mu.Unlock()
-		}
-	}
-}
-
-// rewriteNotes writes the present name of a record into what recovery reads.
-// Needs rec.mu.
-func (s *Store) rewriteNotes(rec *record) error {
-	for _, sv := range rec.saves {
-		if err := s.noteSave(sv); err != nil {
-			return err
-		}
-	}
-	versions := append([]*Version(nil), rec.history...)
-	if rec.committed != nil && rec.committed.rec == rec {
-		versions = append(versions, rec.committed)
-	}
-	for _, v := range versions {
-		s.mu.Lock()
-		v.Run, v.Name, v.Kind = rec.run.path, rec.name, rec.match.Kind
-		m := v.Manifest
-		s.mu.Unlock()
-		if err := s.writeManifest("rename:manifest", &m); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -252,8 +206,7 @@ func (rec *record) rekey(sv *save, from, to string) {
 // renameIn makes a plain directory the content of a checkpoint's name.
 func (s *Store) renameIn(from string, rec *record, tgid uint32) error {
 	s.concludeSave(rec)
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
+	defer s.lockSettled(rec)()
 	if err := s.usable(rec); err != nil {
 		return err
 	}

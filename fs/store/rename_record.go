@@ -1,29 +1,47 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"path"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"ckptfs/layout"
 )
 
-// lockBoth locks two records in the order of their paths.
-func lockBoth(a, b *record) (unlock func()) {
-	if b.path() < a.path() {
-		a, b = b, a
+// lockSettled locks records in the order of their paths, at a moment when no
+// commit of any is under way: a commit that has begun knows where its name is.
+func (s *Store) lockSettled(recs ...*record) (unlock func()) {
+	for {
+		for _, rec := range recs {
+			s.awaitSealed(rec)
+		}
+		list := slices.Clone(recs)
+		slices.SortFunc(list, func(a, b *record) int { return cmp.Compare(a.path(), b.path()) })
+		sealed := false
+		for _, rec := range list {
+			rec.mu.Lock()
+			sealed = sealed || slices.ContainsFunc(rec.saves, func(sv *save) bool { return sv.sealed })
+		}
+		unlock = func() {
+			for _, rec := range slices.Backward(list) {
+				rec.mu.Unlock()
+			}
+		}
+		if !sealed {
+			return unlock
+		}
+		unlock()
 	}
-	a.mu.Lock()
-	b.mu.Lock()
-	return func() { b.mu.Unlock(); a.mu.Unlock() }
 }
 
 // renameRecord moves a checkpoint to another checkpoint's name.
 func (s *Store) renameRecord(a, b *record) error {
 	s.concludeSave(a)
 	s.concludeSave(b)
-	defer lockBoth(a, b)()
+	defer s.lockSettled(a, b)()
 	if _, live := a.live(); !live {
 		return unix.ENOENT
 	}
@@ -39,15 +57,14 @@ func (s *Store) renameRecord(a, b *record) error {
 	if b.dead {
 		s.revive(b)
 	}
-	v := a.committed
-	if a.natural {
-		if err := s.moveVersion("rename:record", v, a.path(), b.path()); err != nil {
-			return err
-		}
-	}
 	// Renamed aside, the version goes on standing for the old name, with the
 	// history, until a successor is committed. Else all of it moves together.
-	backup := b.match.Kind == layout.Backup && b.match.Of == a.name && b.run == a.run
+	aside := b.match.Kind == layout.Backup && b.match.Of == a.name && b.run == a.run
+	v := a.committed
+	j := &journal{Op: opRename, ID: s.newID(), Run: b.run.path, Name: b.name, Renamed: s.notesOf(a, b.run.path, b.name, aside)}
+	if err := s.renameNoted(j, a, b); err != nil {
+		return err
+	}
 	a.numbers, b.numbers = map[string]Ident{}, a.numbers
 	a.drafts, b.drafts = map[string]*draft{}, a.drafts
 	s.mu.Lock()
@@ -57,10 +74,10 @@ func (s *Store) renameRecord(a, b *record) error {
 	for _, sv := range b.saves {
 		sv.rec = b
 	}
-	if b.natural || !backup {
+	if b.natural || !aside {
 		b.committed = v
 	}
-	if !backup {
+	if !aside {
 		a.committed = nil
 		b.history, a.history = append(b.history, a.history...), nil
 		for _, h := range b.history {
@@ -75,10 +92,47 @@ func (s *Store) renameRecord(a, b *record) error {
 	s.generation.Add(1)
 	s.mu.Unlock()
 	s.bury(a)
-	if backup && len(b.saves) == 0 {
+	if len(j.Renamed) == 0 {
 		return nil
 	}
-	return s.rewriteNotes(b)
+	err := errors.Join(s.rewriteNotes(b), s.movePins(j.Renamed))
+	if err == nil && !s.remains.at(j.Moves) {
+		err = s.endJournal(j)
+	}
+	s.report("write down a rename; the next mount will", err)
+	return nil
+}
+
+// renameNoted moves the directory of a checkpoint to another name. Where notes
+// have to follow, the record of the rename is durable first. Needs the mu of both.
+func (s *Store) renameNoted(j *journal, a, b *record) error {
+	v := a.committed
+	if len(j.Renamed) == 0 {
+		return s.moveVersion("rename:record", v, a.path(), b.path())
+	}
+	if a.natural {
+		m := move{From: a.path(), To: b.path(), Ino: s.inode(a.path())}
+		if v != nil {
+			m.Version = v.ID
+		}
+		j.Moves = []move{m}
+	}
+	err := s.writeJournal(j)
+	if err == nil && a.natural {
+		err = s.advance("rename:record", j, 0, moving(v, b.path()))
+		if m := &j.Moves[0]; err != nil && (m.Copied || s.inode(m.To) == m.Ino) {
+			s.report("finish a rename; the next mount will", err)
+			s.remains.add(a.path(), j)
+			err = nil // it has its new name
+		}
+		if err == nil && j.Moves[0].Copied {
+			s.reread(v)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, s.revokeJournal(j))
+	}
+	return nil
 }
 
 // revive puts a record back into the catalog that makeWay took out. Needs its mu.
@@ -100,7 +154,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 	}
 	switch {
 	case a.rec != nil && b.rec != nil:
-		defer lockBoth(a.rec, b.rec)()
+		defer s.lockSettled(a.rec, b.rec)()
 	case a.rec != nil:
 		a.rec.mu.Lock()
 		defer a.rec.mu.Unlock()
@@ -183,8 +237,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 // renameOut makes a checkpoint an ordinary directory.
 func (s *Store) renameOut(rec *record, to string) error {
 	s.concludeSave(rec)
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
+	defer s.lockSettled(rec)()
 	if err := s.usable(rec); err != nil {
 		return err
 	}
@@ -207,6 +260,9 @@ func (s *Store) renameOut(rec *record, to string) error {
 			return err
 		}
 		return s.deleteRecord(rec, "renamed to "+to)
+	}
+	if err := s.trashHistory(rec, "its name was renamed to "+to); err != nil {
+		return err
 	}
 	if err := s.moveVersion("rename:out", rec.committed, dir, to); err != nil {
 		return err

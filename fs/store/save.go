@@ -64,6 +64,7 @@ type save struct {
 
 // saveNote is save.json: what recovery needs to know of an unfinished save.
 type saveNote struct {
+	Format  int       `json:"format"`
 	ID      string    `json:"id"`
 	Run     string    `json:"run"`
 	Name    string    `json:"name"`
@@ -74,6 +75,8 @@ type saveNote struct {
 	// write: recovery must not take them for its own.
 	Found map[string]uint64 `json:"found,omitempty"`
 }
+
+const noteFormat = 1
 
 // over reports whether the save is no more: committed, or dropped.
 func (sv *save) over() bool {
@@ -163,8 +166,10 @@ func (r *record) base() *Version {
 	return nil
 }
 
-func (s *Store) noteSave(sv *save) error {
-	note := saveNote{ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Boot: s.boot, Created: sv.created, Found: sv.found}
+func (s *Store) noteSave(sv *save) error { return s.writeSaveNote(sv, false) }
+
+func (s *Store) writeSaveNote(sv *save, sync bool) error {
+	note := saveNote{Format: noteFormat, ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Boot: s.boot, Created: sv.created, Found: sv.found}
 	if sv.carries != nil { // should that not be committed, this goes on with its attempt
 		note.Found = sv.carries.found
 	}
@@ -175,7 +180,7 @@ func (s *Store) noteSave(sv *save) error {
 	if err != nil {
 		return fmt.Errorf("encode save %s: %w", sv.id, err)
 	}
-	return s.writeFile("save:note", path.Join(sv.dir(), "save.json"), append(b, '\n'), false)
+	return s.writeFile("save:note", path.Join(sv.dir(), "save.json"), append(b, '\n'), sync)
 }
 
 // touch records a change of content by a process and sets the next judgement.

@@ -114,6 +114,7 @@ type Store struct {
 	lingerers  lingerers
 	room       room
 	remains    remains
+	sealed     []*save // found by recovery, to be judged once the mount is usable
 	events     events
 	counters   Counters
 	seq        atomic.Uint64

@@ -260,19 +260,7 @@ func (rec *record) remove(sv *save) {
 // of it can be repeated; recovery does when a crash came in between.
 func (s *Store) afterSwap(w *swapping) error {
 	if out := w.outgoing(); out != nil {
-		hold := nobody
-		if v := w.old; v != nil {
-			hold = func(f func() error) error {
-				v.mu.Lock()
-				defer v.mu.Unlock()
-				err := f()
-				if err == nil {
-					v.path = out.To
-				}
-				return err
-			}
-		}
-		if err := s.advance("commit:keep", w.j, 0, hold); err != nil {
+		if err := s.advance("commit:keep", w.j, 0, moving(w.old, out.To)); err != nil {
 			return err
 		}
 		if path.Dir(out.To) == trashDir {

@@ -123,8 +123,11 @@ func parseManifest(id string, b []byte) (*Manifest, error) {
 	if err := json.Unmarshal(b, m); err != nil {
 		return nil, err
 	}
-	if m.Format != manifestFormat || m.ID != id {
-		return nil, fmt.Errorf("format %d of version %q is not known", m.Format, m.ID)
+	if m.Format != manifestFormat {
+		return nil, fmt.Errorf("format %d: %w", m.Format, errOtherVersion)
+	}
+	if m.ID != id {
+		return nil, fmt.Errorf("it is of version %q", m.ID)
 	}
 	return m, m.valid()
 }

@@ -92,6 +92,36 @@ func TestBoundaryWaitsForTheKernel(t *testing.T) {
 	}
 }
 
+// The kernel may tell late that a file was closed, and a child may hold it open. An
+// fsync waits for that, as long as a commit would, and then commits.
+func TestFsyncOutlastsALateRelease(t *testing.T) {
+	for _, lives := range []time.Duration{2 * time.Second, lingers - time.Second, time.Hour} {
+		t.Run(lives.String(), func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.seed(map[string]content{last: {"old", 1, 0}})
+				p := b.process()
+				files := content{"new", 2, 0}.files()
+				b.must(p.write(last+"/config.json", files["config.json"]))
+				b.must(p.write(last+"/pytorch_model.bin", files["pytorch_model.bin"]))
+				h, err := p.create(last + "/training_state.pth")
+				b.must(err)
+				_, err = h.Write(files["training_state.pth"])
+				b.must(err)
+				child := p.fork()
+				b.must(p.close(h))
+				time.AfterFunc(lives, func() { child.exit(0) })
+				start := time.Now()
+				b.must(b.SyncDir(last))
+				if took := time.Since(start); took > min(lives, lingers)+time.Second {
+					t.Errorf("it took %v", took)
+				}
+				b.restart()
+				b.shows("said", map[string]string{"resume": "new"})
+			})
+		})
+	}
+}
+
 func TestBoundaryOfHalfASave(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		p := b.process()

@@ -93,7 +93,7 @@ func (sv *save) attended() bool {
 func (s *Store) Settle(ctx context.Context, progress func(left int)) map[string][]string {
 	var waiting []*save
 	for _, rec := range s.allRecords() {
-		s.awaitReleases(rec)
+		s.awaitReleases(rec, releaseBound)
 		rec.mu.Lock()
 		if sv := rec.current(); sv != nil {
 			sv.hurry = true

@@ -319,7 +319,7 @@ func (s *Store) concludeRun(rec *record) {
 		if other == rec {
 			continue
 		}
-		s.awaitReleases(other)
+		s.awaitReleases(other, releaseBound)
 		other.mu.Lock()
 		sv := other.current()
 		if sv != nil {
@@ -338,14 +338,14 @@ func (s *Store) concludeRun(rec *record) {
 const releaseBound = time.Second
 
 // awaitReleases returns when every file that its writers have closed is
-// released too: the kernel tells of that a moment after close has returned.
-// Called without locks.
-func (s *Store) awaitReleases(rec *record) {
-	for end := s.clock.Now().Add(releaseBound); s.clock.Now().Before(end); {
+// released too, or the bound is over: the kernel tells of that a moment after
+// close has returned. Called without locks.
+func (s *Store) awaitReleases(rec *record, bound time.Duration) {
+	for end := s.clock.Now().Add(bound); s.clock.Now().Before(end); {
 		rec.mu.RLock()
 		lagging := false
 		for _, d := range rec.drafts {
-			lagging = lagging || d.visible && len(d.handles) > 0 && d.flushed()
+			lagging = lagging || d.visible && len(d.handles) > 0 && d.flushed() && !d.leavable()
 		}
 		rec.mu.RUnlock()
 		if !lagging {

@@ -26,8 +26,9 @@ func (s *Store) SyncDir(p string) error {
 }
 
 func (s *Store) syncRecord(rec *record, rel string) error {
-	s.awaitReleases(rec)
+	s.awaitReleases(rec, lingers) // on a busy machine a RELEASE is late, and the fsync has to mean something
 	rec.mu.Lock()
+	s.detachClosed(rec, s.clock.Now().Add(-lingers))
 	n := len(rec.saves)
 	if n == 0 {
 		rec.mu.Unlock()
@@ -116,7 +117,7 @@ func (s *Store) Commit(p string, force bool) error {
 		return fmt.Errorf("%s is not a checkpoint", p)
 	}
 	rec := at.rec
-	s.awaitReleases(rec)
+	s.awaitReleases(rec, releaseBound)
 	rec.mu.Lock()
 	sv := rec.current()
 	if sv == nil {

@@ -29,18 +29,24 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 	if sv.recovered {
 		return true // whoever goes on does not know what the one before had done
 	}
-	if _, known := sv.writers[tgid]; !known && tgid != 0 {
-		for tgid, w := range sv.writers {
-			if sv.authors[tgid] && w.End().Fate == proc.Died {
-				return true
-			}
-		}
+	if _, known := sv.writers[tgid]; !known && tgid != 0 && sv.authorDied() {
+		return true
 	}
 	if l := sv.rec.run.layout; sv.arrived && l != nil && l.Core(rel) {
 		return true // it was whole: nobody knows which file of it was the last
 	}
 	i := slices.Index(sv.order, rel)
 	return i >= 0 && slices.ContainsFunc(sv.order[i:], func(other string) bool { return other != rel })
+}
+
+// authorDied reports whether one who wrote to the save has died badly. Needs rec.mu.
+func (sv *save) authorDied() bool {
+	for tgid, w := range sv.writers {
+		if sv.authors[tgid] && w.End().Fate == proc.Died {
+			return true
+		}
+	}
+	return false
 }
 
 // beginFresh writes down which files an attempt finds. Needs rec.mu.
@@ -64,7 +70,8 @@ func (s *Store) beginFresh(sv *save) error {
 // all core files count as not rewritten. Needs rec.mu.
 func (s *Store) newAttempt(sv *save) (*save, error) {
 	rec := sv.rec
-	if len(s.awaited(rec)) == 0 {
+	// What stops a commit is not undone by the attempt that comes next.
+	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.authorDied() {
 		v := s.inspectSave(rec, sv)
 		if v.whole() && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 			s.seal(sv, v)

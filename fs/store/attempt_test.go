@@ -75,6 +75,22 @@ func TestDeathBeforeSettling(t *testing.T) {
 	})
 }
 
+// Nor does the next attempt commit it, however soon that begins.
+func TestDeathBeforeTheNextAttempt(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		p, q := b.process(), b.process()
+		b.must(p.save(last, content{"one", 2, 0}))
+		p.exit(1)
+		b.must(q.write(last+"/config.json", content{"two", 3, 0}.files()["config.json"]))
+		b.pass(time.Hour)
+		b.shows("in the middle of the next", map[string]string{"resume": "old"})
+		b.must(q.save(last, content{"two", 3, 0}))
+		b.settle()
+		b.shows("the next is through", map[string]string{"resume": "two"})
+	})
+}
+
 // A save that changes no byte leaves no version.
 func TestSameContentIsDropped(t *testing.T) {
 	inBubble(t, func(b *bench) {

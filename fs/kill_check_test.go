@@ -38,7 +38,8 @@ func (k *killing) watch() (stop func() int) {
 			switch _, err := load(k.m.path(view)); {
 			case err == nil:
 				n++
-			case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.ECONNABORTED):
+			case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.ECONNABORTED),
+				errors.Is(err, syscall.EIO) && !k.calm.Load(): // an open that was answered as ckptfs died
 				time.Sleep(time.Millisecond) // it is down, or not up yet
 			default:
 				k.t.Errorf("while saves go on: %s: %v", view, err)
@@ -90,7 +91,8 @@ func (k *killing) eventually(what string, complaint func() string) {
 }
 
 // checkLive is P3: what the real names show was closed by its writer, so it is
-// whole, file by file.
+// whole, file by file. A file of several writers is not, when ckptfs died between
+// their opens: those of the new mount have closed it, and know nothing of the rest.
 func (k *killing) checkLive() {
 	list, err := os.ReadDir(k.m.mnt)
 	if err != nil {
@@ -108,7 +110,7 @@ func (k *killing) checkLive() {
 			if err == nil {
 				_, err = saves.TokenOf(name, b)
 			}
-			if err != nil {
+			if err != nil && !(k.shared && name == "pytorch_model.bin") {
 				k.t.Errorf("a torn file was published: %s/%s: %v", e.Name(), name, err)
 			}
 		}

@@ -163,7 +163,7 @@ func (tr *trainer) bury(k *killing) {
 		k.shown[view] = max(k.shown[view], int(tr.saved.Load()))
 	}
 	k.saves += int(tr.saved.Load()) % 1000
-	if k.calm && len(tr.failures) > 0 && !strings.Contains(tr.failures[0], errRank.Error()) {
+	if k.calm.Load() && len(tr.failures) > 0 && !strings.Contains(tr.failures[0], errRank.Error()) {
 		k.t.Errorf("a trainer was disturbed although ckptfs was well: %q", tr.failures)
 	}
 }

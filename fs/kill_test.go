@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -81,7 +83,8 @@ type killing struct {
 	shown    map[string]int // by view: the last save that it was seen to show
 	quiet    map[string]int // the descriptors of the daemon when nothing is going on
 	story    []string       // what was done in this round
-	calm     bool           // ckptfs was not killed in this round
+	calm     atomic.Bool    // ckptfs was not killed in this round
+	shared   bool           // but it was, and a file had several writers
 }
 
 func newKilling(t *testing.T, over bool, total *tally) *killing {
@@ -124,7 +127,7 @@ var events = []struct {
 		k.restart()
 	}},
 	{"kill ckptfs while it unmounts", func(k *killing) {
-		k.calm = false
+		k.calm.Store(false)
 		k.m.cmd.Process.Signal(syscall.SIGTERM)
 		k.pause(30 * time.Millisecond)
 		k.killDaemon()
@@ -141,7 +144,8 @@ var events = []struct {
 // round lets one or two trainers save, kills what there is, and looks at what
 // is left.
 func (k *killing) round(i int) {
-	k.story, k.calm = nil, true
+	k.story, k.shared = nil, false
+	k.calm.Store(true)
 	began := time.Now()
 	watchdog := time.AfterFunc(killBound, k.hangs)
 	defer func() {
@@ -175,6 +179,7 @@ func (k *killing) round(i int) {
 		k.story = append(k.story, e.name)
 		e.do(k)
 	}
+	k.shared = !k.calm.Load() && strings.Contains(strings.Join(k.story, " "), "by ranks")
 	k.endTrainers()
 	k.loads += stop()
 	k.rounds++
@@ -203,7 +208,7 @@ func (k *killing) pause(most time.Duration) {
 }
 
 func (k *killing) killDaemon() {
-	k.calm = false
+	k.calm.Store(false)
 	k.daemons++
 	k.m.kill()
 }

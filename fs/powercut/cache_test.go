@@ -72,8 +72,7 @@ func cutWithCache(t *testing.T, fs filesystem, durability string, n int, tally *
 	for i, at := range instants(events, from, to, n) {
 		cut := filepath.Join(dir, "cut.img")
 		m.must(disk.cut(at, damage(i%2), cut))
-		tally.add(t, m.recover(cut, m.ledger.made(events[at-1].end)))
-		m.must(os.Remove(cut))
+		m.afterCut(cut, m.ledger.made(events[at-1].end), tally)
 	}
 }
 

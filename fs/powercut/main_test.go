@@ -25,7 +25,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -152,17 +154,55 @@ func enterLaboratory() (status int, err error) {
 	return 0, nil
 }
 
-// furnish makes the mounts of the laboratory private, and gives it a /proc of its
+// furnish keeps the mounts of the laboratory to itself, and gives it a /proc of its
 // own processes, which ckptfs asks about its writers.
 func furnish() error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("keep mounts to itself: %w", err)
+	}
+	if err := letGo(); err != nil {
+		return fmt.Errorf("let go of other mounts: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
 	return nil
 }
+
+// letGo drops the copies that a new namespace has of others' mounts: they would
+// keep alive what its owner unmounts. What files of this process lie on stays.
+func letGo() error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	needed := []string{exe, cwd, os.Getenv(scratchVar)}
+	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
+	slices.Reverse(lines) // the newest first
+	for _, line := range lines {
+		about, kind, _ := strings.Cut(line, " - ")
+		at := unescape.Replace(strings.Fields(about)[4])
+		kind, source, _ := strings.Cut(kind, " ")
+		if !strings.HasPrefix(kind, "fuse") && !strings.HasPrefix(source, "/dev/loop") {
+			continue
+		}
+		if !slices.ContainsFunc(needed, func(p string) bool { return strings.HasPrefix(p+"/", strings.TrimSuffix(at, "/")+"/") }) {
+			_ = unix.Unmount(at, unix.MNT_DETACH) // one that lies below another is gone with it
+		}
+	}
+	return nil
+}
+
+// unescape reads a path as the kernel writes it in a list of mounts.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // scratch is a new directory of the laboratory; it goes with it.
 func scratch(t *testing.T, name string) string {

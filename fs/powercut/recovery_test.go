@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 // found is what is wrong with a disk after the power came back, in words.
 type found struct {
 	ckptfs, control []string
+	again           string // the disk of a cut during the recovery, if there was one
 
 	mu sync.Mutex
 }
@@ -31,8 +33,30 @@ func (f *found) complain(format string, args ...any) {
 	f.ckptfs = append(f.ckptfs, fmt.Sprintf(format, args...))
 }
 
-// recover brings a disk back that the power left, and looks for broken promises.
-// promised is the newest save of each run that was promised before.
+// afterCut brings a disk back that the power left, and counts what it finds. The
+// power may go once more while ckptfs recovers and the trainers go on.
+func (m *machine) afterCut(image string, promised map[string]int, tally *tally) {
+	m.t.Helper()
+	f := m.recover(image, promised)
+	m.must(os.Remove(image))
+	tally.add(m.t, f)
+	if f.again == "" {
+		return
+	}
+	tally.again++
+	second := m.recover(f.again, promised)
+	m.must(os.Remove(f.again))
+	if second.again != "" { // twice is enough
+		m.must(os.Remove(second.again))
+	}
+	if len(second.ckptfs) > 0 {
+		tally.broken++
+		m.t.Logf("cut %d, and again during the recovery: %s", tally.cuts, strings.Join(second.ckptfs, "\n"))
+	}
+}
+
+// recover brings a disk back, and looks for broken promises. promised is the
+// newest save of each run that was promised before.
 func (m *machine) recover(image string, promised map[string]int) *found {
 	m.t.Helper()
 	f := new(found)
@@ -70,10 +94,28 @@ func (m *machine) recover(image string, promised map[string]int) *found {
 		}
 	}
 	m.checkNatural(f, "before recovery")
+	defer m.cutAgain(f, image)()
 	trash := m.checkStore(f)
 	m.checkNatural(f, "after recovery")
 	m.checkMount(f, promised, trash)
 	return f
+}
+
+// cutAgain takes a snapshot of a disk that is being recovered, after every other
+// cut, at a random instant. What it returns ends the waiting for that.
+func (m *machine) cutAgain(f *found, image string) (end func()) {
+	if rand.N(2) == 0 {
+		return func() {}
+	}
+	again, taken := image+".again", make(chan error, 1)
+	timer := time.AfterFunc(rand.N(700*time.Millisecond), func() { taken <- reflink(image, again) })
+	return func() {
+		if timer.Stop() {
+			return // it was over before
+		}
+		m.must(<-taken)
+		f.again = again
+	}
 }
 
 // keep copies the disk of a broken promise to a directory that outlives the test.

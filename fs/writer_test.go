@@ -24,6 +24,7 @@ func writeAll(dir, token string) error { return saves.Write(dir, token, pad) }
 //	train DIR PATTERN KIND FROM   saves for ever, with tokens FROM, FROM+1, …
 //	rank K                        one process of a trainer that has several
 //	hold FILE                     keeps a file open until it is told
+//	survivor DIR                  goes on when ckptfs was killed
 //	orphan HOW DIR                goes on writing when ckptfs was killed
 func writer(args []string) int {
 	number := func(i int) int { n, _ := strconv.Atoi(args[i]); return n }
@@ -34,6 +35,8 @@ func writer(args []string) int {
 		return serveRank(number(1))
 	case "hold":
 		return hold(args[1])
+	case "survivor":
+		return survive(args[1])
 	case "orphan":
 		if args[1] == "inherited" {
 			return inheritedOrphan()

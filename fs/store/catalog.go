@@ -21,11 +21,7 @@ func (s *Store) buildCatalog() error {
 	}
 	manifests := s.loadManifests()
 	s.checkpointRun("")
-	root, err := s.disk.Stat("")
-	if err != nil {
-		return err
-	}
-	if err := s.scan("", root.Dev, manifests); err != nil {
+	if err := s.scan("", manifests); err != nil {
 		return err
 	}
 	if err := s.loadHistory(manifests); err != nil {
@@ -68,9 +64,11 @@ func (s *Store) loadManifests() map[string]*Manifest {
 	return out
 }
 
-// scan looks for checkpoints in dir and below. What lies behind a mountpoint or
-// a symbolic link is not ours; a link may be another name of a checkpoint.
-func (s *Store) scan(dir string, dev uint64, manifests map[string]*Manifest) error {
+// scan looks for checkpoints in dir and below, on other file systems and in btrfs
+// subvolumes too. What is foreign: a mountpoint of a checkpoint's name, a
+// mountpoint that another ckptfs works on, and what lies behind a symbolic link.
+// A link may be another name of a checkpoint.
+func (s *Store) scan(dir string, manifests map[string]*Manifest) error {
 	list, err := s.disk.ReadDir(dir)
 	if err != nil {
 		return err
@@ -85,7 +83,7 @@ func (s *Store) scan(dir string, dev uint64, manifests map[string]*Manifest) err
 		if err == nil && st.IsSymlink() {
 			s.noteAlias(p)
 		}
-		if err != nil || !st.IsDir() || st.Dev != dev || st.Mounted {
+		if err != nil || !st.IsDir() || st.Mounted && s.foreign(dir, e.Name) {
 			continue
 		}
 		if rec := s.checkpoint(dir, e.Name); rec != nil {
@@ -95,11 +93,18 @@ func (s *Store) scan(dir string, dev uint64, manifests map[string]*Manifest) err
 		if s.ignored(dir, e.Name) {
 			continue
 		}
-		if err := s.scan(p, dev, manifests); err != nil {
+		if err := s.scan(p, manifests); err != nil {
 			s.log.Warn("cannot look into a directory; checkpoints in it are not known", "dir", p, "err", err)
 		}
 	}
 	return nil
+}
+
+// foreign reports whether what is mounted in dir is none of ours.
+func (s *Store) foreign(dir, name string) bool {
+	_, _, checkpoint := s.match(dir, name)
+	_, err := s.disk.Stat(path.Join(dir, name, Private))
+	return checkpoint || err == nil
 }
 
 func (s *Store) ignored(dir, name string) bool {

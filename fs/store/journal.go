@@ -35,6 +35,9 @@ type move struct {
 	Via  string `json:"via,omitempty"` // where an exchange leaves it on the way
 	To   string `json:"to"`
 	Ino  uint64 `json:"ino"`
+	// Crosses says that no rename leads from there to there: the two places are on
+	// different file systems, or subvolumes, where inode numbers are used twice.
+	Crosses bool `json:"crosses,omitempty"`
 	// Version is the version that it holds, whose manifest names its inodes.
 	Version string `json:"version,omitempty"`
 	Copy    uint64 `json:"copy,omitempty"`   // the directory that is made of it at To

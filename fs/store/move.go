@@ -53,6 +53,23 @@ func moving(v *Version, to string) holder {
 	}
 }
 
+// moveOf is the move of the directory at from; version is the one that it holds,
+// nil for none.
+func (s *Store) moveOf(from, to string, version *Version) move {
+	m := move{From: from, To: to, Ino: s.inode(from)}
+	if version != nil {
+		m.Version = version.ID
+	}
+	a, err := s.disk.Stat(dirOf(from))
+	b, err2 := s.disk.Stat(dirOf(to))
+	m.Crosses = err == nil && err2 == nil && a.Dev != b.Dev
+	return m
+}
+
+// renamed reports whether the directory with an inode, at To, is the one that
+// moves.
+func (m *move) renamed(at uint64) bool { return at == m.Ino && !m.Crosses }
+
 // carryOn takes the directories of a record from where they are to where they go.
 // Names are durable when it returns.
 func (s *Store) carryOn(op disk.Op, j *journal) error {
@@ -73,7 +90,7 @@ func (s *Store) advance(op disk.Op, j *journal, i int, hold holder) error {
 	}
 	from := m.From
 	switch at := s.inode(m.To); {
-	case at == m.Ino:
+	case m.renamed(at):
 		return s.arrived(op, m)
 	case at != 0 && at == m.Rest:
 		if err := s.removeAll(op, m.To); err != nil {
@@ -91,7 +108,7 @@ func (s *Store) advance(op disk.Op, j *journal, i int, hold holder) error {
 		}
 	}
 	err := error(unix.EXDEV)
-	if m.Copy == 0 {
+	if m.Copy == 0 && !m.Crosses {
 		err = hold(func() error { return s.renameDir(op, from, m.To) })
 	}
 	if err == nil {
@@ -269,10 +286,7 @@ func (s *Store) inode(p string) uint64 {
 // moveVersion moves a checkpoint's directory; v may be nil. Whoever reads the
 // version meanwhile waits for one system call at most.
 func (s *Store) moveVersion(op disk.Op, v *Version, from, to string) error {
-	hold, id := moving(v, to), ""
-	if v != nil {
-		id = v.ID
-	}
+	hold := moving(v, to)
 	err := hold(func() error { return s.renameDir(op, from, to) })
 	if !refused(err) {
 		return err
@@ -281,7 +295,7 @@ func (s *Store) moveVersion(op disk.Op, v *Version, from, to string) error {
 	if private(from) {
 		run, name = "", ""
 	}
-	j := &journal{Op: opMove, ID: s.newID(), Run: run, Name: name, Moves: []move{{From: from, To: to, Ino: s.inode(from), Version: id}}}
+	j := &journal{Op: opMove, ID: s.newID(), Run: run, Name: name, Moves: []move{s.moveOf(from, to, v)}}
 	m := &j.Moves[0]
 	e := s.writeJournal(j)
 	if e == nil {

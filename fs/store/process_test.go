@@ -67,7 +67,10 @@ type process struct {
 	b    *bench
 	tgid uint32
 	open map[*handle]bool
+	dir  string // where its names begin; "" is the root of the mount
 }
+
+func (p *process) at(name string) string { return path.Join(p.dir, name) }
 
 // handle is an open file description; a fork shares it.
 type handle struct {
@@ -96,17 +99,17 @@ func (p *process) openFile(name string, flags int) (*handle, error) {
 }
 
 func (p *process) walk(name string, flags int) (*File, error) {
-	a, err := p.b.Lookup(name, p.tgid)
+	a, err := p.b.Lookup(p.at(name), p.tgid)
 	switch {
 	case errors.Is(err, unix.ENOENT) && flags&unix.O_CREAT != 0:
-		f, _, err := p.b.Create(name, flags, 0o644, p.caller())
+		f, _, err := p.b.Create(p.at(name), flags, 0o644, p.caller())
 		return f, err
 	case err != nil:
 		return nil, err
 	case flags&unix.O_EXCL != 0:
 		return nil, unix.EEXIST
 	}
-	return p.b.OpenFile(name, a.Ident, flags&^(unix.O_CREAT|unix.O_EXCL), p.caller())
+	return p.b.OpenFile(p.at(name), a.Ident, flags&^(unix.O_CREAT|unix.O_EXCL), p.caller())
 }
 
 // create is open(name, "wb").
@@ -174,7 +177,7 @@ func (p *process) read(name string) ([]byte, error) {
 }
 
 func (p *process) list(dir string) ([]string, error) {
-	entries, err := p.b.ReadDir(dir)
+	entries, err := p.b.ReadDir(p.at(dir))
 	var names []string
 	for _, e := range entries {
 		names = append(names, e.Name)
@@ -183,7 +186,7 @@ func (p *process) list(dir string) ([]string, error) {
 }
 
 func (p *process) exists(name string) bool {
-	_, err := p.b.Lookup(name, p.tgid)
+	_, err := p.b.Lookup(p.at(name), p.tgid)
 	return err == nil
 }
 
@@ -191,19 +194,19 @@ func (p *process) mkdir(name string) error {
 	if p.exists(name) {
 		return unix.EEXIST
 	}
-	_, err := p.b.Mkdir(name, 0o755, p.caller())
+	_, err := p.b.Mkdir(p.at(name), 0o755, p.caller())
 	return err
 }
 
-func (p *process) unlink(name string) error { return p.b.Unlink(name, p.caller()) }
+func (p *process) unlink(name string) error { return p.b.Unlink(p.at(name), p.caller()) }
 
-func (p *process) rmdir(name string) error { return p.b.Rmdir(name, p.caller()) }
+func (p *process) rmdir(name string) error { return p.b.Rmdir(p.at(name), p.caller()) }
 
-func (p *process) rename(from, to string) error { return p.b.Rename(from, to, 0, p.caller()) }
+func (p *process) rename(from, to string) error { return p.b.Rename(p.at(from), p.at(to), 0, p.caller()) }
 
 // removeAll is rm -r; what is not there is no error.
 func (p *process) removeAll(name string) error {
-	a, err := p.b.Lookup(name, p.tgid)
+	a, err := p.b.Lookup(p.at(name), p.tgid)
 	if isGone(err) {
 		return nil
 	}

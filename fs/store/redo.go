@@ -44,12 +44,12 @@ func (s *Store) redoCommit(j *journal) error {
 	w := &swapping{j: j}
 	out, in := w.outgoing(), w.incoming()
 	at := s.inode(in.To)
-	if at != 0 && at != in.Ino && at != in.Copy && (out == nil || at != out.Ino) {
+	if at != 0 && !in.renamed(at) && at != in.Copy && (out == nil || at != out.Ino) {
 		// Empty, it was made for a copy right before the crash.
 		_ = s.disk.Rmdir("recover:swap", in.To)
 		at = s.inode(in.To)
 	}
-	switch there := at == in.Ino || in.Left || in.Copied && at == in.Copy; {
+	switch there := in.renamed(at) || in.Left || in.Copied && at == in.Copy; {
 	case there:
 	case s.inode(in.From) != in.Ino:
 		return s.endJournal(j)
@@ -62,7 +62,7 @@ func (s *Store) redoCommit(j *journal) error {
 			return err
 		}
 		return s.redo(back)
-	case out != nil && s.exchange && at == out.Ino && out.Copy == 0:
+	case out != nil && s.exchange && !in.Crosses && at == out.Ino && out.Copy == 0:
 		err := s.disk.Rename("recover:swap", in.From, in.To, unix.RENAME_EXCHANGE)
 		if err != nil && !refused(err) {
 			return err

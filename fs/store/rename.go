@@ -245,7 +245,7 @@ func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 		defer rec.mu.Unlock()
 	}
 	sv, err := s.stage(rec, func(sv *save) error {
-		return s.disk.Rename("rename:in", from, sv.tree(), 0)
+		return s.moveEntry("rename:in", from, sv.tree())
 	})
 	if err != nil {
 		s.bury(rec)

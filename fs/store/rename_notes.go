@@ -70,7 +70,7 @@ func (s *Store) rewriteNotes(rec *record) error {
 // record lists gets its new name. A note that is gone belongs to nothing any more.
 func (s *Store) redoRename(j *journal) error {
 	for _, m := range j.Moves {
-		if at := s.inode(m.To); at != 0 && at != m.Ino && at != m.Copy && s.inode(m.From) == m.Ino && s.holds(m.To) {
+		if at := s.inode(m.To); at != 0 && !m.renamed(at) && at != m.Copy && s.inode(m.From) == m.Ino && s.holds(m.To) {
 			s.log.Warn("a rename that was interrupted is given up: something else has the name", "from", m.From, "to", m.To)
 			return s.revokeJournal(j)
 		}

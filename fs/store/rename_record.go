@@ -111,16 +111,12 @@ func (s *Store) renameNoted(j *journal, a, b *record) error {
 		return s.moveVersion("rename:record", v, a.path(), b.path())
 	}
 	if a.natural {
-		m := move{From: a.path(), To: b.path(), Ino: s.inode(a.path())}
-		if v != nil {
-			m.Version = v.ID
-		}
-		j.Moves = []move{m}
+		j.Moves = []move{s.moveOf(a.path(), b.path(), v)}
 	}
 	err := s.writeJournal(j)
 	if err == nil && a.natural {
 		err = s.advance("rename:record", j, 0, moving(v, b.path()))
-		if m := &j.Moves[0]; err != nil && (m.Copied || s.inode(m.To) == m.Ino) {
+		if m := &j.Moves[0]; err != nil && (m.Copied || m.renamed(s.inode(m.To))) {
 			s.report("finish a rename; the next mount will", err)
 			s.remains.add(a.path(), j)
 			err = nil // it has its new name
@@ -195,7 +191,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 	}()
 	if b.rec == nil {
 		defer s.noteAlias(b.path)
-		return s.disk.Rename("rename:out", from, b.path, 0)
+		return s.moveEntry("rename:out", from, b.path)
 	}
 	if b.rel == "" {
 		if err := s.makeWay(b.rec); err != nil {
@@ -211,7 +207,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		s.abandon(d)
 	}
 	to := path.Join(target.tree(), b.rel)
-	if err := s.disk.Rename("rename:into", from, to, 0); err != nil {
+	if err := s.moveEntry("rename:into", from, to); err != nil {
 		return err
 	}
 	if st, err := s.disk.Stat(to); err != nil {
@@ -254,7 +250,7 @@ func (s *Store) renameOut(rec *record, to string) error {
 			err = s.unshareTree(dir, &st)
 		}
 		if err == nil {
-			err = s.disk.Rename("rename:out", dir, to, 0)
+			err = s.moveEntry("rename:out", dir, to)
 		}
 		if err != nil {
 			return err

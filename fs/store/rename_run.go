@@ -18,7 +18,7 @@ func (s *Store) renameRuns(from, to string, flags uint) error {
 		return unix.ENOTEMPTY
 	}
 	recs, unlock := s.lockRuns(from)
-	j := &journal{Op: opRename, ID: s.newID(), Moves: []move{{From: from, To: to, Ino: s.inode(from)}}}
+	j := &journal{Op: opRename, ID: s.newID(), Moves: []move{s.moveOf(from, to, nil)}}
 	beyond := func(run string) string { return to + strings.TrimPrefix(run, from) }
 	for _, rec := range recs {
 		if err := s.usable(rec); err != nil {

@@ -99,14 +99,17 @@ func (s *Store) planSwap(sv *save, m *Manifest) (*swapping, error) {
 		if err != nil {
 			return nil, err
 		}
-		out := move{From: rec.path(), Via: sv.tree(), Ino: st.Ino}
-		if w.old != nil {
-			out.Version = w.old.ID
+		if st.Mounted {
+			return nil, fmt.Errorf("%s is a mountpoint by now: what is mounted there is no checkpoint of this directory", rec.path())
 		}
-		out.To, out.Why = s.retreat(sv, w.old)
+		to, why := s.retreat(sv, w.old)
+		out := s.moveOf(rec.path(), to, w.old)
+		out.Via, out.Why = sv.tree(), why
 		w.j.Moves = append(w.j.Moves, out)
 	}
-	w.j.Moves = append(w.j.Moves, move{From: sv.tree(), To: rec.path(), Ino: m.DirIno, Version: m.ID})
+	in := s.moveOf(sv.tree(), rec.path(), w.next)
+	in.Ino = m.DirIno
+	w.j.Moves = append(w.j.Moves, in)
 	return w, nil
 }
 
@@ -129,7 +132,7 @@ func (s *Store) perform(w *swapping) error {
 	if out == nil {
 		return s.advance("commit:swap", w.j, 0, s.holding(w, func(rec *record) { s.takeName(w, rec) }))
 	}
-	if s.exchange {
+	if s.exchange && !in.Crosses {
 		err := s.holding(w, func(rec *record) {
 			w.lies(in.From)
 			s.takeName(w, rec)

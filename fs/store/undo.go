@@ -46,7 +46,7 @@ func (s *Store) undo(w *swapping) error {
 	}
 	switch {
 	case w.back != nil: // begun already
-	case out != nil && s.inode(in.From) == out.Ino && s.inode(in.To) == in.Ino:
+	case out != nil && s.inode(in.From) == out.Ino && in.renamed(s.inode(in.To)):
 		return s.holding(w, stands)(func() error {
 			return s.disk.Rename("commit:undo", in.From, in.To, unix.RENAME_EXCHANGE)
 		})

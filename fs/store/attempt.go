@@ -29,7 +29,7 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 	if sv.recovered {
 		return true // whoever goes on does not know what the one before had done
 	}
-	if _, known := sv.writers[tgid]; !known && tgid != 0 && sv.authorDied() {
+	if _, known := sv.writers[tgid]; !known && tgid != 0 && (len(sv.held) > 0 || sv.authorDied()) {
 		return true
 	}
 	if l := sv.rec.run.layout; sv.arrived && l != nil && l.Core(rel) {
@@ -73,7 +73,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	// What stops a commit is not undone by the attempt that comes next.
 	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.authorDied() {
 		v := s.inspectSave(rec, sv)
-		if v.whole() && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
+		if v.whole() && len(sv.held) == 0 && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 			s.seal(sv, v)
 			return s.openSave(rec)
 		}
@@ -86,6 +86,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 		sv.mixed = sv.mixed || rec.run.layout.Core(rel)
 	}
 	sv.recovered, sv.arrived = false, false
+	clear(sv.held)
 	sv.failed = ""
 	for tgid, w := range sv.writers {
 		if w.End().Fate == proc.Died {

@@ -132,6 +132,7 @@ func (s *Store) publish(d *draft) error {
 	sv := d.save
 	s.core(sv, d.rel)
 	sv.rewritten[d.rel] = true
+	delete(sv.held, d.rel)
 	return nil
 }
 
@@ -227,6 +228,7 @@ func (s *Store) holdBack(d *draft, why string) {
 	}
 	if !rec.stranger(d.rel) {
 		sv.failed = fmt.Sprintf("%s is held back: %s", d.rel, why)
+		sv.held[d.rel] = sv.failed
 	}
 	if err := s.intoQuarantine(from, path.Join(rec.path(), d.rel), why); err != nil {
 		s.report("keep a file in quarantine", err)
@@ -237,7 +239,9 @@ func (s *Store) holdBack(d *draft, why string) {
 	dir, name := split(path.Join(rec.path(), d.rel))
 	s.opts.Notify.Entry(dir, name)
 	s.schedule(sv, s.cfg.Save.Settle)
-	s.discardIfUntouched(sv)
+	if len(sv.held) == 0 || !sv.attended() { // else its writer may go on with the other files
+		s.discardIfUntouched(sv)
+	}
 }
 
 // takeBack gives the name of a visible draft what it held before; the draft lies

@@ -126,10 +126,57 @@ func TestWrittenWhileTheDiskWasFull(t *testing.T) {
 					t.Errorf("held back: %v, want %v", held, c.held)
 				}
 				b.leave(64 << 20)
+				b.must(p.write(last+"/"+c.file, data))
 				b.must(p.save(last, content{"next", 2, 1}))
 				p.exit(0)
 				b.settle()
 				b.shows("saved again", map[string]string{"resume": "next"})
+			})
+		})
+	}
+}
+
+// A trainer that catches the exception of a failed write goes on with the other
+// files. What was held back has left its name with what it held before; so the
+// save is not committed until that is written again, or removed, or the user
+// says so (P1).
+func TestHeldBackHoldsTheSaveBack(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after func(b *bench, p *process)
+		want  string
+	}{
+		{"the trainer goes on", func(b *bench, p *process) {}, "old"},
+		{"it says that the save is complete", func(b *bench, p *process) { b.SyncDir(last) }, "old"},
+		{"the file is written again", func(b *bench, p *process) { b.must(p.write(last+"/extra.bin", []byte("all of it"))) }, "new"},
+		{"the file is removed", func(b *bench, p *process) { b.must(p.unlink(last + "/extra.bin")) }, "new"},
+		{"another process goes on", func(b *bench, p *process) {
+			b.must(b.process().write(last+"/config.json", content{"other", 2, 1}.files()["config.json"]))
+		}, "old"},
+		{"the user says so", func(b *bench, p *process) { b.must(b.Commit(last, false)) }, "new"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.seed(map[string]content{last: {"old", 1, 0}})
+				p := b.process()
+				b.must(p.write(last+"/extra.bin", []byte("of the old one")))
+				p.exit(0)
+				b.settle()
+				p = b.process()
+				files := content{"new", 2, 0}.files()
+				b.leave(-64 << 10)
+				b.must(p.write(last+"/extra.bin", []byte("half of it")))
+				b.leave(64 << 20)
+				for _, name := range checkpointFiles {
+					b.must(p.write(last+"/"+name, files[name]))
+				}
+				if len(b.Quarantine()) != 1 {
+					t.Fatal("nothing was held back")
+				}
+				c.after(b, p)
+				b.settle()
+				b.shows(c.name, map[string]string{"resume": c.want})
+				b.check(c.name)
 			})
 		})
 	}

@@ -2,7 +2,9 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,6 +150,8 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	switch {
 	case sv.declared:
 		return "", 0
+	case len(sv.held) > 0:
+		return joinWords(slices.Sorted(maps.Values(sv.held))), 0 // the name holds what is older than the rest
 	case sv.boundary && whole:
 		return s.learned(sv, v)
 	}

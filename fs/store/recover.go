@@ -143,7 +143,7 @@ func (s *Store) recoverSave(id string) error {
 	sv := &save{
 		id: id, rec: rec, created: note.Created, changed: s.clock.Now(), recovered: true,
 		otherBoot: note.Boot != s.boot, found: note.Found,
-		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
+		rewritten: map[string]bool{}, held: map[string]string{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
 	}
 	if rec.natural && rec.committed != nil {
 		sv.base = rec.committed

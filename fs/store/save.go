@@ -33,18 +33,19 @@ type save struct {
 	removed   bool            // something of the base was removed
 	order     []string        // core files published in this attempt, in order
 	writers   map[uint32]proc.Watch
-	authors   map[uint32]bool // those of them that wrote more than strangers
-	boundary  bool            // the trainer's word that it is complete: commit without settling
-	placed    bool            // renamed into place whole
-	declared  bool            // the user's word: commit also what rewrote only a part
-	arrived   bool            // it came whole, by a rename
-	mixed     bool            // it holds core files of an attempt that was given up: all must be rewritten
-	hurry     bool            // an unmount waits: judge now, by the same rules
-	forced    bool            // the user said: commit what is there
-	sealed    bool            // takes no more changes
-	failed    string          // why a complete save is not committed
-	cause     error           // of a commit that failed; nil when it has not, or was not tried since the last change
-	again     bool            // it failed for want of space only: to be tried again
+	authors   map[uint32]bool   // those of them that wrote more than strangers
+	boundary  bool              // the trainer's word that it is complete: commit without settling
+	placed    bool              // renamed into place whole
+	declared  bool              // the user's word: commit also what rewrote only a part
+	held      map[string]string // files that were held back and not written again, with the reason
+	arrived   bool              // it came whole, by a rename
+	mixed     bool              // it holds core files of an attempt that was given up: all must be rewritten
+	hurry     bool              // an unmount waits: judge now, by the same rules
+	forced    bool              // the user said: commit what is there
+	sealed    bool              // takes no more changes
+	failed    string            // why a complete save is not committed
+	cause     error             // of a commit that failed; nil when it has not, or was not tried since the last change
+	again     bool              // it failed for want of space only: to be tried again
 	missing   []string
 	problems  []string
 	attempts  int
@@ -127,7 +128,7 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 	now := s.clock.Now()
 	sv := &save{
 		id: s.newID(), rec: rec, created: now, changed: now,
-		rewritten: map[string]bool{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
+		rewritten: map[string]bool{}, held: map[string]string{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
 	}
 	sv.base = rec.base()
 	if n := len(rec.saves); n > 0 {

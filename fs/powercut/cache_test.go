@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"ckptfs/testdata/figures"
 )
 
 // The disk has a volatile cache: what came after the last flush is lost,
@@ -37,7 +39,7 @@ func TestWithoutBarriersPromisesAreBroken(t *testing.T) {
 	if tally.broken == 0 {
 		t.Errorf("ext4 without barriers has kept every promise in %d cuts: this proves nothing", tally.cuts)
 	}
-	t.Logf("%d cuts, %d violations, as it has to be", tally.cuts, tally.broken)
+	figures.Report(t, "cuts with a volatile write cache on "+unsafe.name, "%d and %d during recovery, %d violations, as it has to be", tally.cuts, tally.again, tally.broken)
 }
 
 // cutWithCache lets the trainers work on a glass disk, and cuts the power after

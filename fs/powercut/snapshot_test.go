@@ -6,14 +6,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"ckptfs/testdata/figures"
 )
 
 // The power goes at random instants, and the disk has all that it had accepted.
@@ -77,91 +73,3 @@ func reflink(from, to string) error {
 	}
 	return nil
 }
-
-// goes divides the cuts into goes of at most so many. There are two or more, for
-// there are two kinds of durability.
-func goes(cuts, most int) (sizes []int) {
-	n := max(2, (cuts+most-1)/most)
-	for i := range n {
-		sizes = append(sizes, cuts*(i+1)/n-cuts*i/n)
-	}
-	return slices.DeleteFunc(sizes, func(size int) bool { return size == 0 })
-}
-
-// tally counts cuts, and those after which a promise was broken.
-type tally struct {
-	cuts, broken, control int
-	again                 int // cuts during the recovery from another
-	commits, pruned       int64
-}
-
-func (c *tally) add(t *testing.T, f *found) {
-	t.Helper()
-	c.cuts++
-	if len(f.ckptfs) > 0 {
-		c.broken++
-		for _, complaint := range f.ckptfs {
-			t.Logf("cut %d: %s", c.cuts, complaint)
-		}
-	}
-	if len(f.control) > 0 {
-		c.control++
-	}
-}
-
-// report fails the test when a promise was broken, and when the control has
-// lost nothing: then the harness would not have noticed.
-func (c *tally) report(t *testing.T, subject string) {
-	t.Helper()
-	figures.Report(t, subject, "%d and %d during recovery, %d violations (without ckptfs %d), in %d commits and %d prunings",
-		c.cuts, c.again, c.broken, c.control, c.commits, c.pruned)
-	if c.broken > 0 {
-		t.Errorf("after %d of %d cuts a promise was broken", c.broken, c.cuts+c.again)
-	}
-	if c.control == 0 {
-		t.Error("trainers without ckptfs lost nothing: this proves nothing")
-	}
-}
-
-// hostDir is a directory on XFS, which can take a reflink of an image while it is
-// written to. It is made once, in a file that has no name any more: nothing of
-// it can be left behind.
-func hostDir(t *testing.T) string {
-	t.Helper()
-	dir, err := host()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub, err := os.MkdirTemp(dir, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(sub) })
-	return sub
-}
-
-const hostSize = 32 << 30 // what is used of it is a few GB
-
-var host = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(os.Getenv(scratchVar), "host")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
-	}
-	file := filepath.Join(os.Getenv(scratchVar), "host.img")
-	defer os.Remove(file)
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		return "", err
-	}
-	if err := os.Truncate(file, hostSize); err != nil {
-		return "", err
-	}
-	device, err := attach(file, false)
-	if err != nil {
-		return "", err
-	}
-	defer device.close() // the mount keeps it
-	if err := xfs.make(device.path()); err != nil {
-		return "", err
-	}
-	return dir, xfs.mount(device.path(), dir)
-})

@@ -28,19 +28,7 @@ func smallDisk(t *testing.T, mib int, mkfs ...string) string {
 		if _, err := exec.LookPath(mkfs[0]); err != nil {
 			t.Skipf("%s is not installed", mkfs[0])
 		}
-		image := filepath.Join(t.TempDir(), "image")
-		if err := os.WriteFile(image, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(image, int64(mib)<<20); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command(mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", strings.Join(mkfs, " "), err, out)
-		}
-		if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
-			t.Skipf("a file cannot be mounted as a disk here: %s", out)
-		}
+		mountImage(t, makeImage(t, mib, mkfs...), dir)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {
@@ -55,6 +43,30 @@ func smallDisk(t *testing.T, mib int, mkfs ...string) string {
 		}
 	}
 	return dir
+}
+
+// makeImage makes a file system in a file.
+func makeImage(t *testing.T, mib int, mkfs ...string) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, int64(mib)<<20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(mkfs, " "), err, out)
+	}
+	return image
+}
+
+// mountImage mounts it by way of a loop device, which goes with the mount.
+func mountImage(t *testing.T, image, dir string) {
+	t.Helper()
+	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
+		t.Skipf("a file cannot be mounted as a disk here: %s", out)
+	}
 }
 
 // ext4 and btrfs make the file systems of the tests.

@@ -202,7 +202,9 @@ func (p *process) unlink(name string) error { return p.b.Unlink(p.at(name), p.ca
 
 func (p *process) rmdir(name string) error { return p.b.Rmdir(p.at(name), p.caller()) }
 
-func (p *process) rename(from, to string) error { return p.b.Rename(p.at(from), p.at(to), 0, p.caller()) }
+func (p *process) rename(from, to string) error {
+	return p.b.Rename(p.at(from), p.at(to), 0, p.caller())
+}
 
 // removeAll is rm -r; what is not there is no error.
 func (p *process) removeAll(name string) error {

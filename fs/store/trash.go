@@ -60,7 +60,7 @@ func (s *Store) retire(rec *record, why string) error {
 			return err
 		}
 		s.mu.RLock()
-		replaced := v.rec.committed != v
+		replaced := v.rec.committed != v && !slices.Contains(v.rec.history, v)
 		s.mu.RUnlock()
 		if replaced { // its successor was committed meanwhile, and did not find it in the history
 			return s.toTrash(v, why)

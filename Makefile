@@ -11,7 +11,7 @@ BUILD := go build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VE
 FLAGS ?=
 # Power cuts of `make powercut`, for each file system and model; the long run is CUTS=100.
 CUTS ?= 5
-# Kills of `make killtest`.
+# Rounds of `make killtest`: some 0.7 s each on a machine that does nothing else.
 ROUNDS ?= 200
 # What `make fuzz` gives each target: a duration, or a number of executions as 1000x.
 FUZZTIME ?= 5s

@@ -138,7 +138,9 @@ func TestEndings(t *testing.T) {
 			stop()
 		})
 	}
-	figures.Report(t, "endings", "%d played, 0 wrong", played)
+	if played > 0 {
+		figures.Report(t, "endings", "%d played, 0 wrong", played)
+	}
 }
 
 func endingsOf(lang string) []ending {

@@ -83,7 +83,7 @@ func (tr *trainer) pgid() int { return tr.cmd.Process.Pid }
 // a child which was stopped before its execve stays in its system call.
 func (tr *trainer) stop() {
 	syscall.Kill(-tr.pgid(), syscall.SIGSTOP)
-	for quiet := 0; quiet < 20; time.Sleep(time.Millisecond) { // the pace of asking
+	for quiet := 0; quiet < 200; time.Sleep(time.Millisecond) { // the pace of asking
 		switch states := tr.states(); {
 		case strings.ContainsAny(states, "RS"):
 			quiet = 0

@@ -58,7 +58,9 @@ func TestKills(t *testing.T) {
 			}
 		})
 	}
-	figures.Report(t, "kills", "%s", total)
+	if total.rounds > 0 {
+		figures.Report(t, "kills", "%s", total)
+	}
 }
 
 // tally is what was counted.
@@ -128,6 +130,9 @@ var events = []struct {
 	}},
 	{"kill ckptfs while it unmounts", func(k *killing) {
 		k.calm.Store(false)
+		for _, tr := range k.trainers { // it may succeed, and then the bare directory shows
+			tr.stop()
+		}
 		k.m.cmd.Process.Signal(syscall.SIGTERM)
 		k.pause(30 * time.Millisecond)
 		k.killDaemon()

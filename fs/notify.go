@@ -28,10 +28,11 @@ type notifier struct {
 	running sync.WaitGroup
 }
 
-// notice is one name (entry), one directory, or one version.
+// notice is one name of a directory (entry), one directory or file itself, or one
+// version.
 type notice struct {
-	path    string // of the directory
-	name    string // "" for the directory itself
+	path    string // of the directory, or of the file
+	name    string // "" for itself
 	entry   bool
 	version *store.Version // all that is known of it; nil for names and directories
 }
@@ -50,6 +51,9 @@ func (n *notifier) Dir(path string) { n.add(notice{path: path}) }
 
 // Version implements store.Notifier.
 func (n *notifier) Version(v *store.Version) { n.add(notice{version: v}) }
+
+// File implements store.Notifier.
+func (n *notifier) File(path string) { n.add(notice{path: path}) }
 
 func (n *notifier) add(what notice) {
 	n.mu.Lock()

@@ -85,9 +85,11 @@ func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	}
 	// Before anything is made: the store's files too get the modes that are asked for.
 	unix.Umask(0)
+	outside := m.watcher(backing)
 	var server *fuse.Server
 	st, err := open(backing, store.Options{
-		Config: opts.Config, Mountpoint: opts.Mountpoint, Clock: opts.Clock, Notify: m.notifier, Log: opts.Log,
+		Outside: outside,
+		Config:  opts.Config, Mountpoint: opts.Mountpoint, Clock: opts.Clock, Notify: m.notifier, Log: opts.Log,
 		Claimed: func() (err error) {
 			server, err = m.attach(backing)
 			return err
@@ -96,6 +98,9 @@ func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	if err != nil {
 		if server != nil {
 			m.abandon()
+		}
+		if outside != nil {
+			outside.Close()
 		}
 		backing.Close()
 		return nil, err
@@ -110,6 +115,19 @@ func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	go server.Serve()
 	m.notifier.start(m.root.EmbeddedInode(), &m.known)
 	return &Server{server, m}, nil
+}
+
+// watcher tells of changes beneath the mount, nil where nobody can.
+func (m *mount) watcher(backing *disk.Root) disk.Watcher {
+	if m.opts.ReadOnly {
+		return nil
+	}
+	w, err := backing.NewWatcher()
+	if err != nil {
+		m.log.Warn("changes from outside are found at the next mount only", "err", err)
+		return nil
+	}
+	return w
 }
 
 // abandon takes away a mount that is not served.

@@ -24,6 +24,9 @@ func (m *mount) statusText() []byte {
 	rep := m.status()
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "mounted at %s over %s, pid %d, passthrough %v\n", rep.Mountpoint, rep.Backing, rep.PID, rep.Passthrough)
+	if rep.Unwatched != "" {
+		fmt.Fprintf(&b, "note: %s\n", rep.Unwatched)
+	}
 	for _, r := range rep.Runs {
 		fmt.Fprintf(&b, "\nrun %s", r.Path)
 		if r.Layout != "" {

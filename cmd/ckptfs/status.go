@@ -153,6 +153,9 @@ func printStatus(out io.Writer, st status) {
 	if st.UnknownEnds > 0 {
 		fmt.Fprintf(table, "warning\t%s closed by a process of which nothing could be learned\n", count(int(st.UnknownEnds), "file"))
 	}
+	if st.Unwatched != "" {
+		fmt.Fprintf(table, "note\t%s\n", st.Unwatched)
+	}
 	for _, r := range st.Runs {
 		if r.Layout == "" && len(st.Runs) > 1 {
 			continue // the root, above the runs

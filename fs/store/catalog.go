@@ -117,27 +117,36 @@ func (s *Store) ignored(dir, name string) bool {
 func (s *Store) adopt(rec *record, st *disk.Stat, manifests map[string]*Manifest) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	v := s.known(rec, st, manifests)
-	why := ""
-	if v == nil {
-		v, why = s.verify(rec, st)
-	} else if v.Removed != "" {
-		v, why = nil, v.Removed
+	if m := s.known(rec, st, manifests); m != nil {
+		s.entered(rec, m, m.Removed)
+		return
 	}
-	s.change(rec, func() {
-		rec.natural, rec.invalid = true, why
-		if v != nil {
-			rec.committed = v
-		}
-	})
-	if v == nil {
+	m, why := s.inspectNatural(rec, rec.path(), st)
+	if why == "" && !s.readOnly {
+		s.report("write the manifest of an adopted checkpoint", s.writeManifest("adopt", m))
+	}
+	s.entered(rec, m, why)
+}
+
+// entered makes what lies under a natural name the committed version of its
+// record, or says why it is none. Needs rec.mu.
+func (s *Store) entered(rec *record, m *Manifest, why string) *Version {
+	var v *Version
+	if why == "" {
+		v = &Version{Manifest: *m, rec: rec, path: rec.path()}
+	} else {
 		s.event("invalid", rec.path(), why)
 	}
+	s.change(rec, func() {
+		rec.natural, rec.invalid, rec.judged = true, why, m
+		rec.committed = v
+	})
+	return v
 }
 
 // known finds the manifest of a directory by its inode, and believes it as long
 // as every file is the inode, size and time that it says.
-func (s *Store) known(rec *record, st *disk.Stat, manifests map[string]*Manifest) *Version {
+func (s *Store) known(rec *record, st *disk.Stat, manifests map[string]*Manifest) *Manifest {
 	for _, m := range manifests {
 		if m.DirIno != st.Ino {
 			continue
@@ -146,12 +155,11 @@ func (s *Store) known(rec *record, st *disk.Stat, manifests map[string]*Manifest
 			s.log.Warn("changed outside: the checkpoint is verified again", "checkpoint", rec.path(), "what", err)
 			continue
 		}
-		v := &Version{Manifest: *m, rec: rec, path: rec.path()}
-		if m.Run == rec.run.path && m.Name != rec.name && rec.match.Kind == layout.Backup && rec.match.Of == m.Name {
-			return v // renamed aside; heal decides
-		}
-		v.Run, v.Name, v.Kind = rec.run.path, rec.name, rec.match.Kind
-		return v
+		found := *m
+		if m.Run != rec.run.path || m.Name == rec.name || rec.match.Kind != layout.Backup || rec.match.Of != m.Name {
+			found.Run, found.Name, found.Kind = rec.run.path, rec.name, rec.match.Kind
+		} // else renamed aside; heal decides
+		return &found
 	}
 	return nil
 }
@@ -186,42 +194,39 @@ func (s *Store) matches(dir string, m *Manifest) error {
 	return nil
 }
 
-// verify judges a directory by its files. The version that it makes of a valid
-// one has no hashes yet.
-func (s *Store) verify(rec *record, st *disk.Stat) (*Version, string) {
-	report, err := rec.run.layout.Inspect(s.disk.Sub(rec.path()), rec.match)
+// inspectNatural judges what lies at a natural path by its files. The manifest
+// that it makes has no hashes yet; why says what keeps it from being a version.
+func (s *Store) inspectNatural(rec *record, p string, st *disk.Stat) (m *Manifest, why string) {
+	m = &Manifest{
+		Format: manifestFormat, ID: s.newID(), Run: dirOf(p), Name: rec.name,
+		Layout: rec.run.layout.Name, Kind: rec.match.Kind, Adopted: true, DirIno: st.Ino,
+	}
+	report, err := rec.run.layout.Inspect(s.disk.Sub(p), rec.match)
 	if err != nil {
-		return nil, err.Error()
+		return m, err.Error()
 	}
-	if !report.Valid() {
-		words := make([]string, 0, len(report.Missing)+len(report.Problems))
-		for _, m := range report.Missing {
-			words = append(words, m+" is missing")
-		}
-		return nil, joinWords(append(words, report.Problems...))
-	}
-	m := Manifest{
-		Format: manifestFormat, ID: s.newID(), Run: rec.run.path, Name: rec.name,
-		Layout: rec.run.layout.Name, Kind: rec.match.Kind, Progress: report.Progress,
-		Metrics: report.Metrics, Adopted: true, DirIno: st.Ino,
-	}
+	m.Progress, m.Metrics = report.Progress, report.Metrics
 	newest := st.Mtime.Nano()
 	for _, f := range report.Files {
-		fst, err := s.disk.Stat(path.Join(rec.path(), f.Path))
+		fst, err := s.disk.Stat(path.Join(p, f.Path))
 		if err != nil {
-			return nil, err.Error()
+			return m, err.Error()
 		}
 		newest = max(newest, fst.Mtime.Nano())
-		m.Size += f.Size
+		m.Size += fst.Size
 		m.Files = append(m.Files, ManifestFile{
 			Path: f.Path, Size: fst.Size, MtimeNS: fst.Mtime.Nano(), Ino: fst.Ino, Format: f.Format,
 		})
 	}
 	m.CommittedAt = time.Unix(0, newest)
-	if !s.readOnly {
-		s.report("write the manifest of an adopted checkpoint", s.writeManifest("adopt", &m))
+	if report.Valid() {
+		return m, ""
 	}
-	return &Version{Manifest: m, rec: rec, path: rec.path()}, ""
+	words := make([]string, 0, len(report.Missing)+len(report.Problems))
+	for _, missing := range report.Missing {
+		words = append(words, missing+" is missing")
+	}
+	return m, joinWords(append(words, report.Problems...))
 }
 
 // loadHistory enters the earlier versions, newest first. One without a manifest

@@ -234,21 +234,29 @@ func (s *Store) writerNames(rec *record) []string {
 // user), two looks a moment apart have to agree; the second is the commit's.
 func (s *Store) unwritable(sv *save, v *verdict) string {
 	v.writable = nil
-	for _, e := range v.tree {
+	return s.writable(sv.tree(), v.tree, func(rel string) bool {
+		stranger := sv.rec.stranger(rel)
+		if stranger {
+			v.writable = append(v.writable, rel)
+		}
+		return stranger
+	})
+}
+
+// writable names the first file of a tree that somebody can write to, and that
+// is not excused.
+func (s *Store) writable(dir string, tree []treeEntry, excused func(rel string) bool) string {
+	for _, e := range tree {
 		if !e.st.IsRegular() {
 			continue
 		}
-		f, err := s.disk.Open("lease", path.Join(sv.tree(), e.rel), unix.O_RDONLY|unix.O_NONBLOCK, 0)
+		f, err := s.disk.Open("lease", path.Join(dir, e.rel), unix.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return fmt.Sprintf("%s cannot be opened: %v", e.rel, err)
 		}
 		writable := s.disk.Writable(f)
 		f.Close()
-		switch {
-		case !writable:
-		case sv.rec.stranger(e.rel):
-			v.writable = append(v.writable, e.rel)
-		default:
+		if writable && !excused(e.rel) {
 			return e.rel + " can still be written by a process that has it open or mapped"
 		}
 	}

@@ -35,6 +35,9 @@ func (s *Store) startKeeper() {
 	}
 	s.sealed = nil
 	s.spawn(s.hashAdopted)
+	if w := s.opts.Outside; w != nil {
+		s.spawn(func() { s.watchOutside(w) })
+	}
 	var tick func()
 	tick = func() {
 		s.spawn(func() {
@@ -50,6 +53,9 @@ func (s *Store) startKeeper() {
 // prunes, keeps min_free, and undoes a commit that failed and could not be undone.
 func (s *Store) Housekeep() {
 	s.unstickAll()
+	if s.watching.blind.Load() {
+		s.surveyAll()
+	}
 	s.expireSaves()
 	s.report("empty the trash", s.emptyTrash())
 	s.report("empty the quarantine", s.expireQuarantine())

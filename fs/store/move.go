@@ -337,6 +337,13 @@ func (r *remains) add(p string, j *journal) {
 	r.steps[p] = j
 }
 
+// has reports whether anything is left at a path.
+func (r *remains) has(p string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.steps[p] != nil
+}
+
 // at reports whether anything is left of moves.
 func (r *remains) at(moves []move) bool {
 	r.mu.Lock()

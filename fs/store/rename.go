@@ -85,6 +85,7 @@ func (s *Store) rename(from, to string, flags uint, c Caller) error {
 	case a.rec != nil && a.rel == "" && b.rec != nil && b.rel == "":
 		return s.renameRecord(a.rec, b.rec)
 	default:
+		defer s.noteAlias(to)
 		return s.renameAcross(a, b, tgid)
 	}
 }

@@ -70,6 +70,7 @@ func (s *Store) renameRecord(a, b *record) error {
 	s.mu.Lock()
 	b.natural, a.natural = a.natural, false
 	b.invalid, a.invalid = a.invalid, ""
+	b.judged, a.judged = a.judged, nil
 	b.saves, a.saves = append(b.saves, a.saves...), nil
 	for _, sv := range b.saves {
 		sv.rec = b
@@ -190,7 +191,6 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		}
 	}()
 	if b.rec == nil {
-		defer s.noteAlias(b.path)
 		return s.moveEntry("rename:out", from, b.path)
 	}
 	if b.rel == "" {

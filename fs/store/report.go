@@ -55,6 +55,7 @@ type StatusReport struct {
 	Runs        []RunStatus `json:"runs"`
 	Trash       SpaceUse    `json:"trash"`
 	Quarantine  SpaceUse    `json:"quarantine"`
+	Unwatched   string      `json:"unwatched"`    // why changes from outside are found late; "" when they are not
 	UnknownEnds int64       `json:"unknown_ends"` // files whose writer's fate could not be learned
 	Commits     int64       `json:"commits"`
 	Pruned      int64       `json:"pruned"`
@@ -233,7 +234,7 @@ func (s *Store) trashRows(run string) (out []CheckpointRow) {
 // Status reports what is going on.
 func (s *Store) Status() StatusReport {
 	rep := StatusReport{
-		Mountpoint: s.opts.Mountpoint, PID: os.Getpid(), Runs: []RunStatus{},
+		Mountpoint: s.opts.Mountpoint, PID: os.Getpid(), Runs: []RunStatus{}, Unwatched: s.unwatched(),
 		UnknownEnds: s.counters.UnknownEnds.Load(), Commits: s.counters.Commits.Load(), Pruned: s.counters.Pruned.Load(),
 	}
 	s.mu.RLock()

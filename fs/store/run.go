@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ckptfs/layout"
 )
@@ -34,10 +35,12 @@ type record struct {
 	history   []*Version // newest first
 	invalid   string     // why what lies under the natural name is not committed
 	dead      bool       // no longer in run.records
+	judged    *Manifest  // what was found under the natural name when it was judged last
 
 	// Guarded by mu.
 	numbers  map[string]Ident    // of live directories, by path in the checkpoint
 	drafts   map[string]*draft   // unpublished or not yet final files, by path
+	doubted  time.Time           // when it was last seen to be changed from outside; zero when it is believed
 	arrivals map[arrival]journey // opens that were sent back to look their name up
 
 	stuck *swapping // a commit that failed and could not be undone; guarded by mu

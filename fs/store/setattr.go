@@ -29,7 +29,7 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		}
 	}
 	if f != nil {
-		if err := s.applyFd(f, ch); err != nil {
+		if err := s.applyOpen(p, id, f, ch); err != nil {
 			return Attr{}, err
 		}
 		a, err := f.Stat()
@@ -48,6 +48,25 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		return Attr{}, err
 	}
 	return s.Attr(p, id)
+}
+
+// applyOpen changes an open file, wherever its name is by now.
+func (s *Store) applyOpen(p string, id Ident, f *File, ch Change) error {
+	if ch.Mtime != nil && f.draft == nil {
+		reached := false
+		err := s.reach(p, id, func(b string, rec *record) error {
+			reached = true
+			err := s.applyFd(f, ch)
+			if err == nil && rec != nil {
+				s.noteMtime(rec, b)
+			}
+			return err
+		})
+		if reached {
+			return err
+		}
+	}
+	return s.applyFd(f, ch)
 }
 
 func (s *Store) apply(b string, ch Change) error {

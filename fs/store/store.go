@@ -59,6 +59,8 @@ type Notifier interface {
 	// Version says that a version should be no longer in use: what is merely
 	// remembered of it is to be forgotten.
 	Version(v *Version)
+	// File says that the bytes or the attributes of a live file changed.
+	File(path string)
 }
 
 // Options configure a store; the zero value of each field has a default.
@@ -68,6 +70,7 @@ type Options struct {
 	Clock      Clock
 	Processes  proc.Table
 	Notify     Notifier
+	Outside    disk.Watcher // tells of changes that are not ours; the store closes it
 	Log        *slog.Logger
 	// Claimed is called once the directory is ours, before anything in it is
 	// recovered or looked at. When it fails, nothing is.
@@ -111,6 +114,7 @@ type Store struct {
 	closed     bool
 
 	identities identities
+	watching   watching
 	lingerers  lingerers
 	room       room
 	remains    remains
@@ -174,7 +178,7 @@ func newStore(d disk.Disk, opts Options) *Store {
 		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
 		boot: bootID(), nonce: fmt.Sprintf("%04x", rand.N(1<<16)),
 		runs: map[string]*run{}, links: map[string]string{}, pins: map[string]string{},
-		stop: make(chan struct{}),
+		stop: make(chan struct{}), watching: watching{due: make(chan string)},
 	}
 	s.settled.L = &s.mu
 	s.identities.init()
@@ -274,3 +278,4 @@ type silence struct{}
 func (silence) Entry(string, string) {}
 func (silence) Dir(string)           {}
 func (silence) Version(*Version)     {}
+func (silence) File(string)          {}

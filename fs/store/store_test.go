@@ -38,6 +38,8 @@ type bench struct {
 	stopAt   int                                     // the call at which the next mount crashes, or never
 	disk     *faultyDisk
 	synced   *synced
+	watcher  *watcher // of the present mount; nil when nothing is watched
+	watches  bool     // the next start gets one
 	procs    *processes
 	notes    *notes
 }
@@ -77,7 +79,12 @@ func (b *bench) tryStart() error {
 	if err != nil {
 		return err
 	}
-	s := newStore(root, Options{Config: b.cfg, Processes: b.procs, Notify: b.notes})
+	opts := Options{Config: b.cfg, Processes: b.procs, Notify: b.notes}
+	if b.watches {
+		b.watcher = newWatcher()
+		opts.Mountpoint, opts.Outside = "/mnt", b.watcher
+	}
+	s := newStore(root, opts)
 	b.Store, b.disk = s, &faultyDisk{Disk: root, synced: b.synced, refuse: b.refuse, crashed: make(chan struct{})}
 	if b.stopAt != never {
 		b.disk.stopAfter(b.stopAt)
@@ -346,6 +353,9 @@ func (n *notes) add(s string) {
 
 // Entry implements Notifier.
 func (n *notes) Entry(dir, name string) { n.add("entry " + path.Join(dir, name)) }
+
+// File implements Notifier.
+func (n *notes) File(p string) { n.add("file " + p) }
 
 // Dir implements Notifier.
 func (n *notes) Dir(p string) { n.add("dir " + p) }

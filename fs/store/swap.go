@@ -24,6 +24,7 @@ type swapping struct {
 	sv   *save
 	old  *Version // what the natural name held; nil when that was no version
 	next *Version // what it holds then; nil when that is no checkpoint
+	m    *Manifest
 	j    *journal // the last of its moves is the new version's
 
 	mu   sync.Mutex // one goroutine at a time undoes it
@@ -89,7 +90,7 @@ func (s *Store) planSwap(sv *save, m *Manifest) (*swapping, error) {
 	if err := s.usable(rec); err != nil {
 		return nil, err
 	}
-	w := &swapping{sv: sv, j: &journal{Op: opCommit, ID: sv.id, Run: rec.run.path, Name: rec.name}}
+	w := &swapping{sv: sv, m: m, j: &journal{Op: opCommit, ID: sv.id, Run: rec.run.path, Name: rec.name}}
 	if sv.removal == "" {
 		w.next = &Version{Manifest: *m, rec: rec, path: rec.path()}
 	}
@@ -185,7 +186,7 @@ func (w *swapping) lies(at string) {
 // Needs rec.mu.
 func (s *Store) takeName(w *swapping, rec *record) {
 	s.change(rec, func() {
-		rec.natural, rec.invalid = true, w.sv.removal
+		rec.natural, rec.invalid, rec.judged = true, w.sv.removal, w.m
 		w.sv.swapped, w.sv.next = true, w.next
 	})
 }

@@ -189,3 +189,30 @@ func survive(dir string) int {
 	}
 	return 0
 }
+
+// A mount takes its place before it recovers; when recovery fails it goes again.
+func TestFailedRecoveryLeavesNoMount(t *testing.T) {
+	needFuse(t)
+	dir := copyRun(t)
+	journal := filepath.Join(dir, ".ckptfs/journal")
+	if err := os.MkdirAll(journal, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const later = `{"op": "a step of a later version", "id": "x"}`
+	if err := os.WriteFile(filepath.Join(journal, "x.json"), []byte(later), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := &mounted{t: t, back: dir, mnt: dir, log: filepath.Join(t.TempDir(), "log")}
+	line, _ := bufio.NewReader(m.spawn()).ReadString('\n')
+	m.cmd.Wait()
+	if !strings.HasPrefix(line, "failed: recover: ") {
+		t.Errorf("the daemon says %q", line)
+	}
+	if n := mountsOf(t, dir); n != 0 {
+		t.Errorf("%d mounts are left", n)
+		detach(dir)
+	}
+	if _, err := load(filepath.Join(dir, "last_checkpoint")); err != nil {
+		t.Errorf("the directory: %v", err)
+	}
+}

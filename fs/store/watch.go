@@ -8,12 +8,13 @@ import (
 // With passthrough nobody hears of a write that fails for want of space. So the
 // disk is looked at while files of saves are open for writing: the sooner, the
 // less is free. What it lost since the last look tells how fast it is filled,
-// and room is made two looks ahead.
+// and room is made that much ahead.
 const (
-	watchOften  = 100 * time.Millisecond
+	watchOften  = 10 * time.Millisecond
 	watchSeldom = 10 * time.Second
 	watchInVain = time.Second // when nothing could give way
-	fastest     = 4 << 30     // bytes a second: no look comes later than such a writer needs
+	ahead       = 50 * time.Millisecond
+	fastest     = 4 << 30 // bytes a second: no look comes later than such a writer needs
 )
 
 // watchSpace begins to count a file of a save that is open for writing.
@@ -25,7 +26,7 @@ func (s *Store) watchSpace(f *File) {
 	s.room.watching = true
 	s.room.mu.Unlock()
 	if start {
-		s.lookLater(watchOften, -1)
+		s.lookLater(0, look{})
 	}
 }
 
@@ -51,12 +52,18 @@ func (s *Store) inTemporary(p string) bool {
 	}
 }
 
-func (s *Store) lookLater(after time.Duration, free int64) {
-	s.clock.AfterFunc(after, func() { s.spawn(func() { s.lookAtSpace(free) }) })
+// look is what was seen once.
+type look struct {
+	at   time.Time
+	free int64
 }
 
-// lookAtSpace is one look; was is what was free at the last, or -1.
-func (s *Store) lookAtSpace(was int64) {
+func (s *Store) lookLater(after time.Duration, last look) {
+	s.clock.AfterFunc(after, func() { s.spawn(func() { s.lookAtSpace(last) }) })
+}
+
+// lookAtSpace is one look; last may be the zero value.
+func (s *Store) lookAtSpace(last look) {
 	s.room.mu.Lock()
 	s.room.watching = s.room.writing > 0
 	watching := s.room.watching
@@ -66,18 +73,18 @@ func (s *Store) lookAtSpace(was int64) {
 	}
 	sp, err := s.space()
 	if err != nil {
-		s.lookLater(watchSeldom, -1)
+		s.lookLater(watchSeldom, look{})
 		return
 	}
-	want := sp.floor
-	if was > sp.free {
-		want += 2 * (was - sp.free)
+	now, want := look{s.clock.Now(), sp.free}, sp.floor
+	if lost, took := last.free-now.free, now.at.Sub(last.at); lost > 0 && took > 0 {
+		want += int64(min(float64(lost)/took.Seconds(), fastest) * ahead.Seconds())
 	}
 	next := min(max(time.Duration(float64(sp.free-want)/fastest*float64(time.Second)), watchOften), watchSeldom)
 	if sp.free < want && !s.relieve(nil, "", want, nil) {
 		next = watchInVain
 	}
-	s.lookLater(next, sp.free)
+	s.lookLater(next, now)
 }
 
 // keepMinFree is what min_free asks for when no save is being written.

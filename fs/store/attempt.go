@@ -50,7 +50,7 @@ func (sv *save) authorDied() bool {
 }
 
 // beginFresh writes down which files an attempt finds. Needs rec.mu.
-func (s *Store) beginFresh(sv *save) error {
+func (s *Store) beginFresh(sv *save, durable bool) error {
 	tree, err := s.walk(sv.tree())
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Store) beginFresh(sv *save) error {
 			sv.found[e.rel] = e.st.Ino
 		}
 	}
-	return s.noteSave(sv)
+	return s.writeSaveNote(sv, durable)
 }
 
 // newAttempt ends the attempt of a save. If the save is complete as it stands,
@@ -78,7 +78,9 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 			return s.openSave(rec)
 		}
 	}
-	if err := s.beginFresh(sv); err != nil {
+	// What the attempt before has left must not pass for this one's, whatever a
+	// power cut leaves.
+	if err := s.beginFresh(sv, true); err != nil {
 		return nil, err
 	}
 	sv.attempts++

@@ -32,7 +32,7 @@ func (s *Store) seal(sv *save, v verdict) {
 //	hash     every file; the manifest is written and synced
 //	journal  a record of what is about to happen is written and synced
 //	swap     the staged directory and the natural one change places (swap.go)
-//	sync     the directories that hold their names
+//	sync     the directory that holds the natural name
 //	keep     the old version moves to history
 //	forget   the journal record goes
 //
@@ -85,6 +85,10 @@ func (s *Store) tryCommit(sv *save, v *verdict) error {
 	}
 	fresh := func(e treeEntry) bool { return !s.inBase(sv, e) }
 	if err := s.syncTree("commit:sync", sv.tree(), v.tree, fresh); err != nil {
+		return fmt.Errorf("%w: %w", errNotDurable, err)
+	}
+	// What is swapped out must not go into a directory that nobody may find again.
+	if err := s.disk.Sync("commit:staged", stagingDir); err != nil {
 		return fmt.Errorf("%w: %w", errNotDurable, err)
 	}
 	m, err := s.describe(sv, v)

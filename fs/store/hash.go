@@ -19,8 +19,12 @@ func (s *Store) hash(p string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
+	st, err := s.disk.Fstat(f)
+	if err != nil {
+		return "", err
+	}
 	h := xxh3.New()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, min(st.Size+1, 1<<20))); err != nil {
 		return "", fmt.Errorf("read %s: %w", p, err)
 	}
 	sum := h.Sum128().Bytes()

@@ -283,7 +283,12 @@ func (s *Store) makeCheckpoint(rec *record, build func(string, *disk.Stat) error
 	if err != nil {
 		return Attr{}, err
 	}
-	sv, err := s.stage(rec, func(sv *save) error { return build(sv.tree(), &parent) })
+	sv, err := s.stage(rec, func(sv *save) error {
+		if err := build(sv.tree(), &parent); err != nil {
+			return err
+		}
+		return s.noteSave(sv)
+	})
 	if err != nil {
 		s.bury(rec)
 		return Attr{}, err

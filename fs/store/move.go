@@ -130,7 +130,11 @@ func (s *Store) arrived(op disk.Op, m *move) error {
 			return err
 		}
 	}
-	for _, p := range []string{m.To, m.From} {
+	changed := []string{m.To}
+	if m.Copied {
+		changed = append(changed, m.From) // no rename, which survives as a whole
+	}
+	for _, p := range changed {
 		if err := ignore(s.disk.Sync(op, dirOf(p)), unix.ENOENT); err != nil {
 			return fmt.Errorf("%w: %w", errNotDurable, err)
 		}

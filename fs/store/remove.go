@@ -219,9 +219,9 @@ func (s *Store) deleteRecord(rec *record, why string) error {
 	return s.forsake(rec, why)
 }
 
-// trashHistory puts the earlier versions of a name in the trash, durably, before
-// the name itself goes: a crash in between must not give it one of them. Needs
-// rec.mu.
+// trashHistory puts the earlier versions of a name in the trash, before the name
+// itself goes there: a crash in between must not give it one of them. What goes
+// into one directory stays in order. Needs rec.mu.
 func (s *Store) trashHistory(rec *record, why string) error {
 	if len(rec.history) == 0 {
 		return nil
@@ -234,7 +234,7 @@ func (s *Store) trashHistory(rec *record, why string) error {
 		return err
 	}
 	s.change(rec, func() { rec.history = nil })
-	return s.disk.Sync("history:sync", trashDir)
+	return nil
 }
 
 // forsake puts all that is left of a name in the trash and forgets the name.

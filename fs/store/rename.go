@@ -246,6 +246,9 @@ func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 		defer rec.mu.Unlock()
 	}
 	sv, err := s.stage(rec, func(sv *save) error {
+		if err := s.noteSave(sv); err != nil {
+			return err
+		}
 		return s.moveEntry("rename:in", from, sv.tree())
 	})
 	if err != nil {

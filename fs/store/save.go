@@ -108,12 +108,12 @@ func (s *Store) openSave(rec *record) (*save, error) {
 	from, exists := rec.live()
 	sv, err := s.stage(rec, func(sv *save) error {
 		if !exists {
-			return nil
+			return s.noteSave(sv)
 		}
 		if err := s.clone("save:clone", from, sv.tree()); err != nil {
 			return err
 		}
-		return s.beginFresh(sv)
+		return s.beginFresh(sv, false)
 	})
 	if err != nil {
 		return nil, err
@@ -122,8 +122,11 @@ func (s *Store) openSave(rec *record) (*save, error) {
 	return sv, nil
 }
 
-// stage makes the staging directory of a new save, fills its tree, and enters
-// it as the live face of rec. Needs rec.mu.
+// stage makes the staging directory of a new save, and enters it as the live
+// face of rec. fill makes its tree and its note. A directory without a note
+// belongs to no save: so a clone gets its note when it is whole, and says which
+// files it found, but what the trainer has written is named before it moves in.
+// Needs rec.mu.
 func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 	now := s.clock.Now()
 	sv := &save{
@@ -138,9 +141,6 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		return nil, err
 	}
 	err := s.disk.Mkdir("save:open", sv.drafts(), 0o700)
-	if err == nil {
-		err = s.noteSave(sv)
-	}
 	if err == nil {
 		err = fill(sv)
 	}

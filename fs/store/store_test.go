@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ckptfs/fs/store/disk"
+	"ckptfs/fs/store/disk/disktest"
 	"ckptfs/fs/store/proc"
 	"ckptfs/layout"
 	"ckptfs/policy"
@@ -36,6 +38,8 @@ type bench struct {
 	layouts  []*layout.Layout                        // those that may apply; nil for the built-in ones
 	refuse   func(from, to string, flags uint) error // what it answers to a rename
 	stopAt   int                                     // the call at which the next mount crashes, or never
+	memory   *disktest.Memory                        // the disk, when it is not a real directory
+	log      *slog.Logger
 	disk     *faultyDisk
 	synced   *synced
 	watcher  *watcher // of the present mount; nil when nothing is watched
@@ -75,11 +79,11 @@ func (b *bench) start() {
 }
 
 func (b *bench) tryStart() error {
-	root, err := disk.OpenRoot(b.dir)
+	root, err := b.openDisk()
 	if err != nil {
 		return err
 	}
-	opts := Options{Config: b.cfg, Processes: b.procs, Notify: b.notes}
+	opts := Options{Config: b.cfg, Processes: b.procs, Notify: b.notes, Log: b.log}
 	if b.watches {
 		b.watcher = newWatcher()
 		opts.Mountpoint, opts.Outside = "/mnt", b.watcher
@@ -103,6 +107,13 @@ func (b *bench) tryStart() error {
 	}
 	s.startKeeper()
 	return nil
+}
+
+func (b *bench) openDisk() (disk.Disk, error) {
+	if b.memory != nil {
+		return b.memory, nil
+	}
+	return disk.OpenRoot(b.dir)
 }
 
 // stop closes the store without waiting for anything to be committed.

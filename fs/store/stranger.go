@@ -117,7 +117,7 @@ func (s *Store) carry(sv *save, v *verdict) error {
 		if err := s.clone("stranger:clone", sv.tree(), next.tree()); err != nil {
 			return err
 		}
-		return s.beginFresh(next)
+		return s.beginFresh(next, false)
 	})
 	if err != nil {
 		return err

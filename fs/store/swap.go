@@ -191,13 +191,10 @@ func (s *Store) takeName(w *swapping, rec *record) {
 	})
 }
 
-// syncSwap makes both names of an exchange durable.
+// syncSwap makes an exchange durable. A rename survives as a whole, so one of the
+// two directories is enough.
 func (s *Store) syncSwap(j *journal) error {
-	err := s.disk.Sync("commit:parent", j.Run)
-	if err == nil {
-		err = s.disk.Sync("commit:staging", path.Join(stagingDir, j.ID))
-	}
-	if err != nil {
+	if err := s.disk.Sync("commit:parent", j.Run); err != nil {
 		return fmt.Errorf("%w: %w", errNotDurable, err)
 	}
 	return nil

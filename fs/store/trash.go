@@ -56,9 +56,6 @@ func (s *Store) retire(rec *record, why string) error {
 			return err
 		}
 		s.change(rec, func() { rec.natural, rec.committed = false, nil })
-		if err := s.syncMove(rec.run.path, historyDir); err != nil {
-			return err
-		}
 		s.mu.RLock()
 		replaced := v.rec.committed != v && !slices.Contains(v.rec.history, v)
 		s.mu.RUnlock()
@@ -84,7 +81,7 @@ func (s *Store) retire(rec *record, why string) error {
 	if v != nil {
 		s.leftView(v)
 	}
-	return s.syncMove(rec.run.path, trashDir)
+	return nil
 }
 
 // joinHistory gives a version whose backup name is removed to the history of the
@@ -115,17 +112,7 @@ func (s *Store) joinHistory(rec *record, v *Version) (done bool, err error) {
 	s.leftView(v)
 	s.report("write down a version's name", s.rewriteNotes(origin))
 	s.spawn(func() { s.report("trim the history", s.trimHistory(origin.run.path, origin.name)) })
-	return true, s.syncMove(rec.run.path, historyDir)
-}
-
-// syncMove makes a rename between two directories durable. Only then may what
-// was renamed be unlinked: a plain unlink once let a deleted checkpoint come
-// back after a power cut with another one's bytes.
-func (s *Store) syncMove(from, to string) error {
-	if err := s.disk.Sync("delete:sync", to); err != nil {
-		return err
-	}
-	return s.disk.Sync("delete:sync", from)
+	return true, nil
 }
 
 // toTrash moves an earlier version into the trash.
@@ -278,7 +265,9 @@ func (s *Store) lastValid(t *trashed) bool {
 
 // shred removes one entry of the trash for good. Its papers go first: what a
 // crash leaves half removed must not count as a version. And its way into the
-// trash is made durable before a file of it goes, whoever brought it here.
+// trash is made durable before a file of it goes, whoever brought it here: a plain
+// unlink once let a deleted checkpoint come back after a power cut with another
+// one's bytes.
 func (s *Store) shred(t *trashed) error {
 	if t.version != nil {
 		t.version.mu.Lock()
@@ -293,7 +282,7 @@ func (s *Store) shred(t *trashed) error {
 		err = s.removeAll("trash:empty", manifestPath(t.ID))
 	}
 	if err == nil {
-		err = s.syncMove(historyDir, trashDir)
+		err = s.disk.Sync("trash:sync", trashDir)
 	}
 	if err == nil {
 		err = s.removeAll("trash:empty", t.path())

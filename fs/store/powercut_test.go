@@ -1,0 +1,138 @@
+package store
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"ckptfs/fs/store/disk/disktest"
+	"ckptfs/testdata/figures"
+)
+
+// allCuts asks for every state. A run of all tests tries some of them, the same
+// each time; removing one fsync is found among them too.
+var allCuts = flag.Bool("allcuts", false, "try every disk that a power cut may leave, not some of them")
+
+// some calls f for every state, or for about n of them that are spread evenly.
+func some(r *disktest.Recording, m disktest.Model, n int, f func(*disktest.State) bool) {
+	step := 1
+	if !*allCuts {
+		states := 0
+		r.Cuts(m, 0, func(*disktest.State) bool { states++; return true })
+		step = max(1, states/n)
+	}
+	at := 0
+	r.Cuts(m, 0, func(s *disktest.State) bool {
+		at++
+		return at%step != 0 || f(s)
+	})
+}
+
+// A power cut at any moment of a save, and another at any moment of the recovery
+// from it, loses nothing and tears nothing (P1, P2, P4).
+func TestEveryPowerCut(t *testing.T) {
+	var states, again atomic.Int64
+	t.Run("all", func(t *testing.T) {
+		for _, sc := range scenes() {
+			for _, model := range disktest.Models {
+				t.Run(sc.String()+", "+model.String(), func(t *testing.T) {
+					t.Parallel()
+					sc.everyCut(t, model, &states, &again)
+				})
+			}
+		}
+	})
+	violations := 0
+	if t.Failed() {
+		violations = 1 // at least: each scene ends at its first
+	}
+	figures.Report(t, "power cuts in memory", "%d states after a cut, %d after a cut in the recovery, %d violations", states.Load(), again.Load(), violations)
+}
+
+func (sc scene) everyCut(t *testing.T, model disktest.Model, states, again *atomic.Int64) {
+	r := sc.record(t)
+	nth := 0
+	some(r, model, 60, func(s *disktest.State) bool {
+		states.Add(1)
+		recovery, err := sc.lost(t, s)
+		if err != nil {
+			t.Errorf("cut before event %d of\n%s\nmarks %q: %v\nthe disk:\n%s", s.Cut, numberedEvents(r.Events), s.Marks, err, s.List())
+			return false
+		}
+		if nth++; nth%10 != 0 && !*allCuts {
+			return true
+		}
+		some(recovery, model, 6, func(s2 *disktest.State) bool {
+			again.Add(1)
+			s2.Marks = append(slices.Clone(s.Marks), s2.Marks...)
+			if _, err = sc.lost(t, s2); err != nil {
+				t.Errorf("cut before event %d of\n%s\nmarks %q, and then before event %d of the recovery\n%s\nmarks %q: %v\nthe disk:\n%s",
+					s.Cut, numberedEvents(r.Events), s.Marks, s2.Cut, numberedEvents(recovery.Events), s2.Marks, err, s2.List())
+			}
+			return err == nil
+		})
+		return err == nil
+	})
+}
+
+// broken is the promise that some cut from an event on breaks.
+func (sc scene) broken(t *testing.T, r *disktest.Recording, from int) (wrong error) {
+	for _, model := range disktest.Models {
+		r.Cuts(model, from, func(s *disktest.State) bool {
+			_, wrong = sc.lost(t, s)
+			return wrong == nil
+		})
+		if wrong != nil {
+			return wrong
+		}
+	}
+	return nil
+}
+
+// Every sync is needed: without it, some cut breaks a promise. That shows as well
+// that TestEveryPowerCut would notice.
+func TestEverySyncIsNeeded(t *testing.T) {
+	var mu sync.Mutex
+	found := map[string]error{}
+	t.Run("each", func(t *testing.T) {
+		for _, sc := range scenes() {
+			t.Run(sc.String(), func(t *testing.T) {
+				t.Parallel()
+				r := sc.record(t)
+				for i, e := range r.Events {
+					name := syncName(&e)
+					mu.Lock()
+					done := !e.IsSync() || found[name] != nil
+					mu.Unlock()
+					if done {
+						continue
+					}
+					wrong := sc.broken(t, r.With(slices.Delete(slices.Clone(r.Events), i, i+1)), i)
+					mu.Lock()
+					if found[name] == nil {
+						found[name] = wrong
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	for name, wrong := range found {
+		if wrong == nil {
+			t.Errorf("without the %s nothing is lost in any scene: is it needed?", name)
+			continue
+		}
+		first, _, _ := strings.Cut(wrong.Error(), "\n")
+		t.Logf("without the %s: %s", name, first)
+	}
+}
+
+// syncName tells the syncs of a step apart: that of a file, that of a directory.
+func syncName(e *disktest.Event) string {
+	kind, _, _ := strings.Cut(e.Call, " ")
+	return fmt.Sprintf("%s of %s", kind, e.Op)
+}

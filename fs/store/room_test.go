@@ -346,7 +346,7 @@ func TestRoomForWhatFailed(t *testing.T) {
 						if op == "trash:empty" {
 							full = false
 						}
-						if full && op != "delete:sync" {
+						if full && op != "trash:sync" {
 							return errno
 						}
 						return nil

@@ -25,7 +25,7 @@ func TestCrashWhileTheTrashIsEmptied(t *testing.T) {
 			calls := b.disk.made()
 			for i, call := range calls {
 				if strings.HasPrefix(call, "trash:empty unlink "+trashDir+"/") && strings.Count(call, "/") > 2 {
-					if !strings.Contains(strings.Join(calls[:i], "\n"), "delete:sync sync "+trashDir) {
+					if !strings.Contains(strings.Join(calls[:i], "\n"), "trash:sync sync "+trashDir) {
 						t.Errorf("files are removed before the trash is durable:\n%s", numberedLines(calls))
 					}
 					break

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -12,8 +13,10 @@ import (
 
 // Root is the real Disk: a directory held open by descriptor.
 type Root struct {
-	dir     *os.File
-	noOpen2 atomic.Bool // the kernel or a seccomp filter has no openat2
+	dir       *os.File
+	noOpen2   atomic.Bool // the kernel or a seccomp filter has no openat2
+	quotaOnce sync.Once
+	hasQuotas bool // that statfs does not tell of; set by quotaOnce
 }
 
 // OpenRoot opens the directory at name as a Root. It does so before anything is

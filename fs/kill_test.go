@@ -58,7 +58,7 @@ func TestKills(t *testing.T) {
 			}
 		})
 	}
-	if total.rounds > 0 {
+	if total.rounds > 0 && !t.Failed() {
 		figures.Report(t, "kills", "%s", total)
 	}
 }

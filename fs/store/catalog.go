@@ -21,7 +21,7 @@ func (s *Store) buildCatalog() error {
 	}
 	manifests := s.loadManifests()
 	s.checkpointRun("")
-	if err := s.scan("", manifests); err != nil {
+	if err := s.scan("", byDirectory(manifests)); err != nil {
 		return err
 	}
 	if err := s.loadHistory(manifests); err != nil {
@@ -64,11 +64,20 @@ func (s *Store) loadManifests() map[string]*Manifest {
 	return out
 }
 
+// byDirectory finds manifests by the inode of the directory that they are about.
+func byDirectory(manifests map[string]*Manifest) map[uint64][]*Manifest {
+	out := make(map[uint64][]*Manifest, len(manifests))
+	for _, m := range manifests {
+		out[m.DirIno] = append(out[m.DirIno], m)
+	}
+	return out
+}
+
 // scan looks for checkpoints in dir and below, on other file systems and in btrfs
 // subvolumes too. What is foreign: a mountpoint of a checkpoint's name, a
 // mountpoint that another ckptfs works on, and what lies behind a symbolic link.
 // A link may be another name of a checkpoint.
-func (s *Store) scan(dir string, manifests map[string]*Manifest) error {
+func (s *Store) scan(dir string, manifests map[uint64][]*Manifest) error {
 	list, err := s.disk.ReadDir(dir)
 	if err != nil {
 		return err
@@ -114,7 +123,7 @@ func (s *Store) ignored(dir, name string) bool {
 
 // adopt enters what lies under a natural name: the version that a manifest
 // describes, or what a look at the files makes of it.
-func (s *Store) adopt(rec *record, st *disk.Stat, manifests map[string]*Manifest) {
+func (s *Store) adopt(rec *record, st *disk.Stat, manifests map[uint64][]*Manifest) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if m := s.known(rec, st, manifests); m != nil {
@@ -123,7 +132,7 @@ func (s *Store) adopt(rec *record, st *disk.Stat, manifests map[string]*Manifest
 	}
 	m, why := s.inspectNatural(rec, rec.path(), st)
 	if why == "" && !s.readOnly {
-		s.report("write the manifest of an adopted checkpoint", s.writeManifest("adopt", m))
+		s.report("write the manifest of an adopted checkpoint", s.putManifest("adopt", m, false))
 	}
 	s.entered(rec, m, why)
 }
@@ -146,19 +155,17 @@ func (s *Store) entered(rec *record, m *Manifest, why string) *Version {
 
 // known finds the manifest of a directory by its inode, and believes it as long
 // as every file is the inode, size and time that it says.
-func (s *Store) known(rec *record, st *disk.Stat, manifests map[string]*Manifest) *Manifest {
-	for _, m := range manifests {
-		if m.DirIno != st.Ino {
-			continue
-		}
+func (s *Store) known(rec *record, st *disk.Stat, manifests map[uint64][]*Manifest) *Manifest {
+	for _, m := range manifests[st.Ino] {
 		if err := s.matches(rec.path(), m); err != nil {
 			s.log.Warn("changed outside: the checkpoint is verified again", "checkpoint", rec.path(), "what", err)
 			continue
 		}
 		found := *m
-		if m.Run != rec.run.path || m.Name == rec.name || rec.match.Kind != layout.Backup || rec.match.Of != m.Name {
-			found.Run, found.Name, found.Kind = rec.run.path, rec.name, rec.match.Kind
-		} // else renamed aside; heal decides
+		found.Run = rec.run.path
+		if m.Name == rec.name || rec.match.Kind != layout.Backup || rec.match.Of != m.Name {
+			found.Name, found.Kind = rec.name, rec.match.Kind
+		} // else renamed aside; heal decides, also in a run that was moved while nothing was mounted
 		return &found
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -219,4 +220,84 @@ func TestRenamedAsideIsKeptInHistory(t *testing.T) {
 		b.restart()
 		b.shows("restarted", map[string]string{"by-epoch/1": "old", "by-epoch/2": "new"})
 	})
+}
+
+// A trainer that dies in the gap of its replacement, or right after it: the name
+// has its version back on the disk at once, and what the trainer had renamed into
+// place is committed over it if it can be proven, as any save. In a run below,
+// and in one that was moved while nothing was mounted.
+func TestHealing(t *testing.T) {
+	whole := content{"new", 2, 0}
+	for _, c := range []struct {
+		name   string
+		after  func(b *bench, p *process) // the rename aside
+		boot   string                     // of the next mount
+		resume string
+	}{
+		{name: "in the gap", resume: "old"},
+		{name: "half of the successor is there", resume: "old", after: func(b *bench, p *process) {
+			b.must(p.mkdir(last))
+			b.must(p.write(last+"/config.json", whole.files()["config.json"]))
+		}},
+		{name: "a whole successor was renamed in", resume: "new", after: func(b *bench, p *process) {
+			b.must(p.save(tmp, whole))
+			b.disk.holdAt("commit:sync")
+			b.must(p.rename(tmp, last))
+		}},
+		{name: "the machine went down, and the successor can prove itself", resume: "new", boot: "another", after: func(b *bench, p *process) {
+			b.must(p.save(tmp, whole))
+			b.disk.holdAt("commit:sync")
+			b.must(p.rename(tmp, last))
+		}},
+		{name: "the machine went down, and it cannot", resume: "old", boot: "another", after: func(b *bench, p *process) {
+			b.must(p.save(tmp, whole))
+			b.must(p.write(tmp+"/notes.bin", []byte("whatever")))
+			b.disk.holdAt("commit:sync")
+			b.must(p.rename(tmp, last))
+		}},
+	} {
+		for _, dir := range []string{"", "sub", "sub, moved"} {
+			t.Run(c.name+", in "+dir, func(t *testing.T) {
+				inBubble(t, func(b *bench) {
+					p := b.process()
+					p.dir, _, _ = strings.Cut(dir, ",")
+					if p.dir != "" {
+						b.must(b.process().mkdir(p.dir))
+					}
+					b.must(p.save(last, content{"old", 1, 0}))
+					b.settle()
+					b.must(p.rename(last, backup))
+					if c.after != nil {
+						c.after(b, p)
+					}
+					b.crash()
+					p.die()
+					q := b.process()
+					q.dir = p.dir
+					if strings.HasSuffix(dir, "moved") {
+						if c.after != nil {
+							return // the saves of a run that was moved by others are not known any more
+						}
+						b.must(os.Rename(filepath.Join(b.dir, "sub"), filepath.Join(b.dir, "elsewhere")))
+						q.dir = "elsewhere"
+					}
+					b.boot += c.boot
+					b.start()
+					if _, err := os.Stat(filepath.Join(b.dir, q.at(last))); err != nil {
+						t.Errorf("mounted, the name is not there: %v", err)
+					}
+					b.check("mounted")
+					b.settle()
+					b.shows("settled", map[string]string{q.at("resume"): c.resume, q.at("by-epoch/1"): "old"})
+					if q.exists(backup) {
+						t.Error("the backup is still there")
+					}
+					b.check("settled")
+					tokens := b.tokens()
+					b.restart()
+					b.sameTokens("mounted again", tokens)
+				})
+			})
+		}
+	}
 }

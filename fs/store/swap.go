@@ -48,6 +48,9 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	if err != nil {
 		return err
 	}
+	if err := s.keepPapers(w.old); err != nil {
+		return err
+	}
 	err = s.WithRoom(func() error { return s.writeJournal(w.j) })
 	if err == nil {
 		err = s.perform(w)
@@ -81,6 +84,18 @@ func (s *Store) announce(rec *record, sv *save, m *Manifest) {
 	s.counters.Commits.Add(1)
 	s.log.Info("committed", "checkpoint", rec.path(), "version", m.ID, "bytes", m.Size, "progress", m.Progress.String())
 	s.event("commit", rec.path(), fmt.Sprintf("%s, %d files, %d bytes", m.Progress, len(m.Files), m.Size))
+}
+
+// keepPapers makes the manifest of an adopted version durable before it goes to
+// the history, where nothing else tells its name.
+func (s *Store) keepPapers(v *Version) error {
+	if v == nil || !v.Adopted {
+		return nil
+	}
+	s.mu.RLock()
+	m := v.Manifest
+	s.mu.RUnlock()
+	return s.writeManifest("commit:papers", &m)
 }
 
 // planSwap writes the record of a swap.

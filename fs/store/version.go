@@ -86,12 +86,16 @@ func (v *Version) where() string {
 func manifestPath(id string) string { return path.Join(manifestDir, id+".json") }
 
 // writeManifest stores m durably: a commit rests on it after a power cut.
-func (s *Store) writeManifest(op disk.Op, m *Manifest) error {
+func (s *Store) writeManifest(op disk.Op, m *Manifest) error { return s.putManifest(op, m, true) }
+
+// putManifest stores m, durably or not: one that was made by looking can be made
+// again, until something else is to go by it.
+func (s *Store) putManifest(op disk.Op, m *Manifest, sync bool) error {
 	b, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
 		return fmt.Errorf("encode manifest %s: %w", m.ID, err)
 	}
-	return s.writeFile(op, manifestPath(m.ID), append(b, '\n'), true)
+	return s.writeFile(op, manifestPath(m.ID), append(b, '\n'), sync)
 }
 
 // The limits of a private file, in bytes, and of a manifest in files: the

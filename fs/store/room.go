@@ -151,7 +151,7 @@ func (s *Store) relieve(r *run, name string, want int64, fits func() bool) bool 
 		return err != nil || sp.free >= want && (fits == nil || fits())
 	}
 	if enough() {
-		s.setShort(nil)
+		s.fitted(r, name)
 		return true
 	}
 	s.room.making.Lock()
@@ -162,7 +162,7 @@ func (s *Store) relieve(r *run, name string, want int64, fits func() bool) bool 
 		done = s.freeUp(r, enough)
 	}
 	if done {
-		s.setShort(nil)
+		s.fitted(r, name)
 		return true
 	}
 	short := &shortage{name: name, want: want}

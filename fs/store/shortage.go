@@ -14,13 +14,22 @@ type shortage struct {
 	hidden    bool // as much is free, but not for the writer: a quota
 }
 
-// setShort remembers what did not fit the last time; nil when it did.
+// fitted ends a shortage of the same save.
+func (s *Store) fitted(r *run, name string) {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	if short := s.room.short; short != nil && short.name == name && (r == nil || short.run == r.path) {
+		s.room.short = nil
+	}
+}
+
+// setShort remembers what did not fit the last time.
 func (s *Store) setShort(short *shortage) {
 	s.room.mu.Lock()
 	was := s.room.short
 	s.room.short = short
 	s.room.mu.Unlock()
-	if short != nil && (was == nil || *was != *short) {
+	if was == nil || *was != *short {
 		s.log.Warn("space is short, and nothing more can give way", "checkpoint", path.Join(short.run, short.name), "wanted", short.want)
 		s.event("short", path.Join(short.run, short.name), s.whyShort())
 	}

@@ -89,7 +89,7 @@ func (b *bench) tryStart() error {
 		opts.Mountpoint, opts.Outside = "/mnt", b.watcher
 	}
 	s := newStore(root, opts)
-	b.Store, b.disk = s, &faultyDisk{Disk: root, synced: b.synced, refuse: b.refuse, crashed: make(chan struct{})}
+	b.Store, b.disk = s, &faultyDisk{Disk: &tightDisk{Disk: root, dir: b.dir}, synced: b.synced, refuse: b.refuse, crashed: make(chan struct{})}
 	if b.stopAt != never {
 		b.disk.stopAfter(b.stopAt)
 	}

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"ckptfs/fs/store/disk"
@@ -21,9 +24,12 @@ func (s *Store) buildCatalog() error {
 	}
 	manifests := s.loadManifests()
 	s.checkpointRun("")
-	if err := s.scan("", byDirectory(manifests)); err != nil {
+	found, err := s.scan("")
+	if err != nil {
 		return err
 	}
+	byDir := byDirectory(manifests)
+	inParallel(found, func(f foundDir) { s.adopt(f.rec, &f.st, byDir[f.st.Ino]) })
 	if err := s.loadHistory(manifests); err != nil {
 		return err
 	}
@@ -31,6 +37,21 @@ func (s *Store) buildCatalog() error {
 		return err
 	}
 	return s.loadQuarantine()
+}
+
+// inParallel calls f for every item, as many at a time as there are processors,
+// and returns when all is done.
+func inParallel[T any](items []T, f func(T)) {
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(items)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(items)); i = next.Add(1) - 1 {
+				f(items[i])
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // checkpointRun makes sure that there is a run at dir.
@@ -49,18 +70,21 @@ func (s *Store) loadManifests() map[string]*Manifest {
 	if err != nil {
 		return out
 	}
-	for _, e := range list {
+	var mu sync.Mutex
+	inParallel(list, func(e disk.Entry) {
 		id, ok := strings.CutSuffix(e.Name, ".json")
 		if !ok {
-			continue
+			return
 		}
 		m, err := s.readManifest(id)
 		if err != nil {
 			s.log.Warn("a manifest is not readable; the checkpoint is verified instead", "err", err)
-			continue
+			return
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		out[id] = m
-	}
+	})
 	return out
 }
 
@@ -73,14 +97,20 @@ func byDirectory(manifests map[string]*Manifest) map[uint64][]*Manifest {
 	return out
 }
 
+// foundDir is a directory of a checkpoint's name.
+type foundDir struct {
+	rec *record
+	st  disk.Stat
+}
+
 // scan looks for checkpoints in dir and below, on other file systems and in btrfs
 // subvolumes too. What is foreign: a mountpoint of a checkpoint's name, a
 // mountpoint that another ckptfs works on, and what lies behind a symbolic link.
 // A link may be another name of a checkpoint.
-func (s *Store) scan(dir string, manifests map[uint64][]*Manifest) error {
+func (s *Store) scan(dir string) (found []foundDir, err error) {
 	list, err := s.disk.ReadDir(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	slices.SortFunc(list, func(a, b disk.Entry) int { return cmp.Compare(a.Name, b.Name) })
 	for _, e := range list {
@@ -96,17 +126,19 @@ func (s *Store) scan(dir string, manifests map[uint64][]*Manifest) error {
 			continue
 		}
 		if rec := s.checkpoint(dir, e.Name); rec != nil {
-			s.adopt(rec, &st, manifests)
+			found = append(found, foundDir{rec, st})
 			continue
 		}
 		if s.ignored(dir, e.Name) {
 			continue
 		}
-		if err := s.scan(p, manifests); err != nil {
+		below, err := s.scan(p)
+		if err != nil {
 			s.log.Warn("cannot look into a directory; checkpoints in it are not known", "dir", p, "err", err)
 		}
+		found = append(found, below...)
 	}
-	return nil
+	return found, nil
 }
 
 // foreign reports whether what is mounted in dir is none of ours.
@@ -122,11 +154,12 @@ func (s *Store) ignored(dir, name string) bool {
 }
 
 // adopt enters what lies under a natural name: the version that a manifest
-// describes, or what a look at the files makes of it.
-func (s *Store) adopt(rec *record, st *disk.Stat, manifests map[uint64][]*Manifest) {
+// describes, or what a look at the files makes of it. manifests are those of a
+// directory with its inode number.
+func (s *Store) adopt(rec *record, st *disk.Stat, manifests []*Manifest) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if m := s.known(rec, st, manifests); m != nil {
+	if m := s.known(rec, manifests); m != nil {
 		s.entered(rec, m, m.Removed)
 		return
 	}
@@ -153,10 +186,10 @@ func (s *Store) entered(rec *record, m *Manifest, why string) *Version {
 	return v
 }
 
-// known finds the manifest of a directory by its inode, and believes it as long
-// as every file is the inode, size and time that it says.
-func (s *Store) known(rec *record, st *disk.Stat, manifests map[uint64][]*Manifest) *Manifest {
-	for _, m := range manifests[st.Ino] {
+// known finds the manifest of a directory, and believes it as long as every file
+// is the inode, size and time that it says.
+func (s *Store) known(rec *record, manifests []*Manifest) *Manifest {
+	for _, m := range manifests {
 		if err := s.matches(rec.path(), m); err != nil {
 			s.log.Warn("changed outside: the checkpoint is verified again", "checkpoint", rec.path(), "what", err)
 			continue

@@ -71,7 +71,7 @@ func (s *Store) beginFresh(sv *save, durable bool) error {
 func (s *Store) newAttempt(sv *save) (*save, error) {
 	rec := sv.rec
 	// What stops a commit is not undone by the attempt that comes next.
-	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.authorDied() {
+	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.leftOpen && !sv.authorDied() {
 		v := s.inspectSave(rec, sv)
 		if v.whole() && len(sv.held) == 0 && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 			s.seal(sv, v)
@@ -87,7 +87,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	for rel := range sv.rewritten {
 		sv.mixed = sv.mixed || rec.run.layout.Core(rel)
 	}
-	sv.recovered, sv.arrived = false, false
+	sv.recovered, sv.arrived, sv.leftOpen = false, false, false
 	clear(sv.held)
 	sv.failed = ""
 	for tgid, w := range sv.writers {

@@ -186,6 +186,7 @@ func (s *Store) settle(d *draft) {
 		if why := s.unproven(d); why != "" {
 			d.veto = "the process exited without closing it, and " + why
 		}
+		d.save.leftOpen = true // its structure is whole; its bytes are verified before the commit
 	}
 	if d.veto == "" && d.tight {
 		if why := s.unproven(d); why != "" {

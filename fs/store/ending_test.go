@@ -1,9 +1,14 @@
 package store
 
 import (
+	"archive/zip"
+	"bytes"
+	"cmp"
 	"path"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -154,4 +159,46 @@ func (b *bench) fileToken(name string) string {
 	token, err := tokenOf(path.Base(name), data)
 	b.must(err)
 	return token
+}
+
+// A file that was left open at an exit with 0 has the structure of a whole one
+// when its last part was written and another was not: its bytes are verified
+// before it is committed (P1).
+func TestHoleAtExit(t *testing.T) {
+	for _, hole := range []bool{false, true} {
+		inBubble(t, func(b *bench) {
+			b.seed(map[string]content{last: {"old", 1, 0}})
+			p, files := b.process(), content{"new", 2, 0}.files()
+			b.must(p.write(last+"/config.json", files["config.json"]))
+			b.must(p.write(last+"/training_state.pth", files["training_state.pth"]))
+			data := files["pytorch_model.bin"]
+			if hole {
+				punch(t, data)
+			}
+			h, err := p.create(last + "/pytorch_model.bin")
+			b.must(err)
+			_, err = h.Write(data)
+			b.must(err)
+			p.exit(0)
+			b.pass(time.Hour)
+			b.shows("ended", map[string]string{"resume": map[bool]string{false: "new", true: "old"}[hole]})
+		})
+	}
+}
+
+// punch zeroes the largest record of a zip.
+func punch(t *testing.T, data []byte) {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	largest := slices.MaxFunc(r.File, func(a, b *zip.File) int {
+		return cmp.Compare(a.UncompressedSize64, b.UncompressedSize64)
+	})
+	off, err := largest.DataOffset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(data[off : off+int64(largest.CompressedSize64)])
 }

@@ -56,6 +56,7 @@ type save struct {
 	left      []left            // of a sealed save: strangers that its version gets copies of
 	swapped   bool              // sealed, and under its natural name; not durable yet
 	next      *Version          // what a swapped save becomes
+	leftOpen  bool              // a process exited with 0 and left a file of it open: nobody said that all was written
 	recovered bool              // found at mount: who wrote it is not known
 	otherBoot bool              // and the machine has been down since
 	cancel    func()            // stops the timer of the next judgement

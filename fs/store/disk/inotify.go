@@ -78,6 +78,9 @@ func (w *inotify) Watch(p string, content bool) error {
 func (w *inotify) Unwatch(p string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if _, known := w.wds[p]; !known {
+		return // nor is anything below it: thousands are watched for the first time at a mount
+	}
 	for at, wd := range w.wds {
 		if at == p || strings.HasPrefix(at, p+"/") {
 			w.remove(wd)

@@ -52,6 +52,10 @@ test: fuse ## Check the format, vet, and run all tests, mounted ones included
 e2e: fuse torch build ## Train with PyTorch over a mount, with kills in the middle of saves
 	$(PYTHON) -B testdata/trainers/e2e.py
 
+.PHONY: crashtest
+crashtest: ## Try every disk that a power cut may leave of a save, in memory
+	$(call counted,go test -count=1 -timeout 0 -run 'EveryPowerCut|EverySync|EveryStep' $(FLAGS) ./fs/store -allcuts)
+
 .PHONY: powercut
 powercut: fuse disks ## Cut the power CUTS times under ext4, XFS and btrfs (root)
 	$(call counted,CUTS=$(CUTS) go test -count=1 -timeout 0 $(FLAGS) ./fs/powercut)

@@ -1,10 +1,12 @@
 package fs
 
 import (
+	"context"
 	"os"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"ckptfs/fs/store"
 	"ckptfs/fs/store/disk"
 )
 
@@ -13,7 +15,12 @@ import (
 // daemon's rights for that: what the kernel writes past the daemon, it writes
 // with the credentials of the registration. There is one for all handles of a
 // node, so the rights of the first opener hold until the last has closed.
-type rawFS struct{ fuse.RawFileSystem }
+//
+// Requests that make something bring the umask of the caller along.
+type rawFS struct {
+	fuse.RawFileSystem
+	endings *ending
+}
 
 // Open implements fuse.RawFileSystem.
 func (r rawFS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) (status fuse.Status) {
@@ -23,8 +30,68 @@ func (r rawFS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) 
 
 // Create implements fuse.RawFileSystem.
 func (r rawFS) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) (status fuse.Status) {
+	in.Mode = withUmask(in.Mode, in.Umask)
 	forCaller(in.Uid, func() { status = r.RawFileSystem.Create(cancel, in, name, out) })
 	return status
+}
+
+// Mkdir implements fuse.RawFileSystem.
+func (r rawFS) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	in.Mode = withUmask(in.Mode, in.Umask)
+	return r.RawFileSystem.Mkdir(cancel, in, name, out)
+}
+
+// Mknod implements fuse.RawFileSystem.
+func (r rawFS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	in.Mode = withUmask(in.Mode, in.Umask)
+	return r.RawFileSystem.Mknod(cancel, in, name, out)
+}
+
+// Rename implements fuse.RawFileSystem.
+func (r rawFS) Rename(cancel <-chan struct{}, in *fuse.RenameIn, name, newName string) fuse.Status {
+	defer r.endings.end(cancel)
+	return r.RawFileSystem.Rename(cancel, in, name, newName)
+}
+
+// Lookup implements fuse.RawFileSystem.
+func (r rawFS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	defer r.endings.end(cancel)
+	return r.RawFileSystem.Lookup(cancel, in, name, out)
+}
+
+// ReadDirPlus implements fuse.RawFileSystem: it looks up what it lists.
+func (r rawFS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	defer r.endings.end(cancel)
+	return r.RawFileSystem.ReadDirPlus(cancel, in, out)
+}
+
+// requestOf is the channel that tells the request of a handler from all others
+// under way.
+func requestOf(ctx context.Context) <-chan struct{} { return ctx.Done() }
+
+// SetXAttr implements fuse.RawFileSystem.
+func (r rawFS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr string, data []byte) fuse.Status {
+	if in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0 {
+		in.Flags |= dropSetGID
+	}
+	return r.RawFileSystem.SetXAttr(cancel, in, attr, data)
+}
+
+// dropSetGID among the flags of a setxattr says that the caller is not in the
+// group of the file, and that a new access control list takes its setgid bit.
+const dropSetGID = 1 << 16
+
+// The nodes of go-fuse are not told of the umask. It travels in the upper half of
+// the mode, which has 16 bits.
+const umaskShift = 16
+
+func withUmask(mode, umask uint32) uint32 { return mode&0xffff | umask<<umaskShift }
+
+// maker is who makes an entry, and the mode that he asks for.
+func maker(ctx context.Context, mode uint32) (uint32, store.Caller) {
+	c := caller(ctx)
+	c.Umask = mode >> umaskShift & 0o777
+	return mode & 0xffff, c
 }
 
 // forCaller runs f, apart when it will become a user that the daemon is not.

@@ -13,30 +13,34 @@ import (
 
 // Create makes and opens a file.
 func (d *dir) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, fusefs.FileHandle, uint32, syscall.Errno) {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return nil, nil, 0, errno
 	}
-	f, a, err := d.m.store.Create(join(p, name), int(flags), mode, caller(ctx))
+	mode, c := maker(ctx, mode)
+	f, a, err := d.m.store.Create(join(p, name), int(flags), mode, c)
 	if err != nil {
 		return nil, nil, 0, d.m.errno("create "+join(p, name), err)
 	}
 	fillEntry(out, &a)
-	h, fuseFlags := d.m.handle(f, flags, caller(ctx))
+	h, fuseFlags := d.m.handle(f, flags, c)
 	return d.child(ctx, &a), h, fuseFlags, 0
 }
 
 // Mkdir makes a directory.
 func (d *dir) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	return d.entry(ctx, "mkdir", name, out, func(p string) (store.Attr, error) {
-		return d.m.store.Mkdir(p, mode, caller(ctx))
+		mode, c := maker(ctx, mode)
+		return d.m.store.Mkdir(p, mode, c)
 	})
 }
 
 // Mknod makes a file, pipe, socket or device.
 func (d *dir) Mknod(ctx context.Context, name string, mode, dev uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	return d.entry(ctx, "mknod", name, out, func(p string) (store.Attr, error) {
-		return d.m.store.Mknod(p, mode, dev, caller(ctx))
+		mode, c := maker(ctx, mode)
+		return d.m.store.Mknod(p, mode, dev, c)
 	})
 }
 
@@ -52,17 +56,23 @@ func (d *dir) Link(ctx context.Context, target fusefs.InodeEmbedder, name string
 	if _, ok := target.(*file); !ok {
 		return nil, syscall.EXDEV // what a view shows
 	}
-	from, ok := d.m.pathOf(target.EmbeddedInode())
+	at, release, ok := d.m.hold(target.EmbeddedInode(), d.EmbeddedInode())
+	defer release()
 	if !ok {
 		return nil, syscall.ENOENT
 	}
-	return d.entry(ctx, "link", name, out, func(p string) (store.Attr, error) {
-		return d.m.store.Link(from, p, caller(ctx))
-	})
+	p := join(at[1], name)
+	a, err := d.m.store.Link(at[0], p, caller(ctx))
+	if err != nil {
+		return nil, d.m.errno("link "+p, err)
+	}
+	fillEntry(out, &a)
+	return d.child(ctx, &a), 0
 }
 
 func (d *dir) entry(ctx context.Context, doing, name string, out *fuse.EntryOut, f func(p string) (store.Attr, error)) (*fusefs.Inode, syscall.Errno) {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return nil, errno
 	}
@@ -76,7 +86,8 @@ func (d *dir) entry(ctx context.Context, doing, name string, out *fuse.EntryOut,
 
 // Unlink removes a name.
 func (d *dir) Unlink(ctx context.Context, name string) syscall.Errno {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return errno
 	}
@@ -85,7 +96,8 @@ func (d *dir) Unlink(ctx context.Context, name string) syscall.Errno {
 
 // Rmdir removes an empty directory.
 func (d *dir) Rmdir(ctx context.Context, name string) syscall.Errno {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return errno
 	}
@@ -109,14 +121,16 @@ func (d *dir) Rename(ctx context.Context, name string, newParent fusefs.InodeEmb
 	if !ok {
 		return syscall.EROFS
 	}
-	p, errno := d.path()
+	if p, ok := d.m.pathOf(d.EmbeddedInode()); ok {
+		if q, ok := d.m.pathOf(to.EmbeddedInode()); ok {
+			d.m.store.Conclude(join(p, name), join(q, newName))
+		}
+	}
+	p, q, release, errno := d.m.holdBoth(d, to, name, newName)
 	if errno != 0 {
 		return errno
 	}
-	q, errno := to.path()
-	if errno != 0 {
-		return errno
-	}
+	d.m.endings.add(requestOf(ctx), release) // go-fuse moves the nodes yet
 	err := d.m.store.Rename(join(p, name), join(q, newName), uint(flags), caller(ctx))
 	return d.removed(p, name, "rename to "+join(q, newName)+" of", err)
 }

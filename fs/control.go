@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -25,16 +24,28 @@ type controlDir struct {
 	m *mount
 }
 
-// reports are the readable control files.
-var reports = map[string]func(m *mount) ([]byte, error){
-	"status.json":  func(m *mount) ([]byte, error) { return asJSON(m.status()) },
-	"ls.json":      func(m *mount) ([]byte, error) { return asJSON(m.store.List(true)) },
-	"explain.json": func(m *mount) ([]byte, error) { return asJSON(m.store.Explain()) },
-	"status":       func(m *mount) ([]byte, error) { return m.statusText(), nil },
-	"events":       func(m *mount) ([]byte, error) { return eventLines(m.store.Events()) },
-	"metrics":      func(m *mount) ([]byte, error) { return m.metrics(), nil },
-	"config":       func(m *mount) ([]byte, error) { return m.opts.Config.YAML(), nil },
+// reports are the readable control files. Each is made for one caller, and leaves
+// out the runs that he does not see.
+var reports = map[string]func(m *mount, sees func(dir string) bool) ([]byte, error){
+	"status.json": func(m *mount, sees func(string) bool) ([]byte, error) { return asJSON(m.status(sees)) },
+	"ls.json": func(m *mount, sees func(string) bool) ([]byte, error) {
+		rep := m.store.List(true)
+		rep.Hide(sees)
+		return asJSON(rep)
+	},
+	"explain.json": func(m *mount, sees func(string) bool) ([]byte, error) {
+		return asJSON(store.HideRuns(m.store.Explain(), sees))
+	},
+	"status": func(m *mount, sees func(string) bool) ([]byte, error) { return m.statusText(sees), nil },
+	"events": func(m *mount, sees func(string) bool) ([]byte, error) {
+		return eventLines(store.HideEvents(m.store.Events(), sees))
+	},
+	"metrics": func(m *mount, _ func(string) bool) ([]byte, error) { return m.metrics(), nil },
+	"config":  func(m *mount, _ func(string) bool) ([]byte, error) { return m.opts.Config.YAML(), nil },
 }
+
+// everything is what who commands the daemon sees.
+func everything(string) bool { return true }
 
 func asJSON(v any) ([]byte, error) {
 	b, err := json.MarshalIndent(v, "", "  ")
@@ -66,7 +77,7 @@ func (d *controlDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut
 	if _, ok := reports[name]; !ok && name != "control" {
 		return nil, syscall.ENOENT
 	}
-	d.m.fillVirtual(&out.Attr, f.mode())
+	f.fill(&out.Attr)
 	if known := d.GetChild(name); known != nil {
 		return known, 0
 	}
@@ -97,15 +108,19 @@ type controlFile struct {
 	name string
 }
 
-func (f *controlFile) mode() uint32 {
-	if f.name == "control" {
-		return unix.S_IFREG | 0o200
+// fill describes the file: everybody reads about what he may see, the control
+// file belongs to who may command the daemon.
+func (f *controlFile) fill(out *fuse.Attr) {
+	if f.name != "control" {
+		f.m.fillVirtual(out, unix.S_IFREG|0o444)
+		return
 	}
-	return unix.S_IFREG | 0o444
+	f.m.fillVirtual(out, unix.S_IFREG|0o200)
+	out.Uid = f.m.master()
 }
 
 func (f *controlFile) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	f.m.fillVirtual(&out.Attr, f.mode())
+	f.fill(&out.Attr)
 	return 0
 }
 
@@ -118,8 +133,10 @@ func (f *controlFile) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fus
 }
 
 func (f *controlFile) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	c := caller(ctx)
 	if f.name == "control" {
-		if flags&unix.O_ACCMODE != unix.O_WRONLY {
+		// The mode says so too; but a mount may be without the kernel's checks.
+		if flags&unix.O_ACCMODE != unix.O_WRONLY || !f.m.commands(c.UID) {
 			return nil, 0, syscall.EACCES
 		}
 		return &controlHandle{m: f.m}, fuse.FOPEN_DIRECT_IO, 0
@@ -127,7 +144,11 @@ func (f *controlFile) Open(ctx context.Context, flags uint32) (fusefs.FileHandle
 	if flags&unix.O_ACCMODE != unix.O_RDONLY {
 		return nil, 0, syscall.EACCES
 	}
-	b, err := reports[f.name](f.m)
+	sees := everything
+	if !f.m.commands(c.UID) {
+		sees = f.m.store.Sees(c)
+	}
+	b, err := reports[f.name](f.m, sees)
 	if err != nil {
 		return nil, 0, f.m.errno("make "+f.name, err)
 	}
@@ -149,54 +170,27 @@ func (h *reportHandle) Read(_ context.Context, dest []byte, off int64) (fuse.Rea
 // is refused, and the last event "control" says why.
 type controlHandle struct{ m *mount }
 
-func (h *controlHandle) Write(ctx context.Context, data []byte, _ int64) (uint32, syscall.Errno) {
-	line := strings.TrimSpace(string(data))
-	if err := h.m.command(line); err != nil {
-		h.m.store.Note("control", line, err.Error())
-		h.m.log.Warn("command refused", "command", line, "err", err)
-		return 0, syscall.EPERM
+func (h *controlHandle) Write(_ context.Context, data []byte, _ int64) (uint32, syscall.Errno) {
+	if len(data) > maxCommand {
+		return 0, h.refuse(string(data), fmt.Errorf("longer than %d bytes", maxCommand), syscall.EMSGSIZE)
+	}
+	c, err := parseCommand(string(data))
+	if err != nil {
+		return 0, h.refuse(string(data), err, syscall.EINVAL)
+	}
+	if err := h.m.carryOut(c); err != nil {
+		return 0, h.refuse(string(data), err, syscall.EPERM)
 	}
 	return uint32(len(data)), 0
 }
 
-// command carries out one line. It may wait for commits.
-func (m *mount) command(line string) error {
-	verb, rest, _ := strings.Cut(line, " ")
-	switch verb {
-	case "settle":
-		m.store.Settle(context.Background(), nil)
-		return nil
-	case "housekeep":
-		m.store.Housekeep()
-		return nil
-	case "commit":
-		rest, force := strings.CutPrefix(rest, "--force ")
-		name, _, err := word(rest)
-		if err != nil {
-			return err
-		}
-		return m.store.Commit(name, force)
-	case "delete":
-		name, rest, err := word(rest)
-		version, why, ok := strings.Cut(rest, " ")
-		if err != nil || !ok {
-			return fmt.Errorf("delete wants a path, a version and a reason")
-		}
-		return m.store.Delete(name, version, why)
+// refuse says why, where whoever sent the command looks for it.
+func (h *controlHandle) refuse(line string, why error, errno syscall.Errno) syscall.Errno {
+	const most = 200 // of a command, in bytes, are kept
+	if line = strings.TrimSpace(line); len(line) > most {
+		line = line[:most] + "…"
 	}
-	return fmt.Errorf("command %q is not known", verb)
-}
-
-// word takes the first word of a line; one that holds spaces is quoted as in Go.
-func word(line string) (first, rest string, err error) {
-	if !strings.HasPrefix(line, `"`) {
-		first, rest, _ = strings.Cut(line, " ")
-		return first, rest, nil
-	}
-	quoted, err := strconv.QuotedPrefix(line)
-	if err != nil {
-		return "", "", fmt.Errorf("read %s: %w", line, err)
-	}
-	first, err = strconv.Unquote(quoted)
-	return first, strings.TrimPrefix(line[len(quoted):], " "), err
+	h.m.store.Note("control", line, why.Error())
+	h.m.log.Warn("command refused", "command", line, "err", why)
+	return errno
 }

@@ -20,20 +20,22 @@ type dir struct {
 	last atomic.Pointer[store.Attr] // what it was when it had a name
 }
 
-func (d *dir) path() (string, syscall.Errno) {
-	p, ok := d.m.pathOf(d.EmbeddedInode())
+// hold takes the path of the directory, which stays true until it is released.
+func (d *dir) hold() (p string, release func(), errno syscall.Errno) {
+	at, release, ok := d.m.hold(d.EmbeddedInode())
 	if !ok {
-		return "", syscall.ENOENT
+		return "", release, syscall.ENOENT
 	}
-	return p, 0
+	return at[0], release, 0
 }
 
 // Lookup finds a real entry, else a view.
 func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	p, errno := d.path()
-	if errno != 0 {
-		return nil, errno
+	p, release, ok := d.m.holdName(d, name)
+	if !ok {
+		return nil, syscall.ENOENT
 	}
+	d.m.endings.add(requestOf(ctx), release) // go-fuse enters the node yet
 	if p == "" && name == store.Private {
 		return d.m.lookupControl(ctx, d, out)
 	}
@@ -61,7 +63,8 @@ func (d *dir) child(ctx context.Context, a *store.Attr) *fusefs.Inode {
 // Getattr describes the directory; one that was removed while somebody has it
 // open is described as it was.
 func (d *dir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if last := d.last.Load(); errno != 0 && last != nil {
 		gone := *last
 		gone.Nlink, gone.Volatile = 0, true
@@ -81,7 +84,8 @@ func (d *dir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut)
 
 // Setattr changes owner, mode or times, in place.
 func (d *dir) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return errno
 	}
@@ -109,7 +113,8 @@ func (d *dir) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 // OpendirHandle takes the listing at the first read. Only what is committed may
 // be cached: a commit tells the kernel.
 func (d *dir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return nil, 0, errno
 	}
@@ -122,7 +127,8 @@ func (d *dir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32,
 
 // list names the real entries, then the views.
 func (d *dir) list() ([]fuse.DirEntry, syscall.Errno) {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return nil, errno
 	}
@@ -144,7 +150,8 @@ func (d *dir) list() ([]fuse.DirEntry, syscall.Errno) {
 
 // Fsync is the trainer's word that what is in the directory is complete.
 func (d *dir) Fsync(context.Context, fusefs.FileHandle, uint32) syscall.Errno {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return errno
 	}

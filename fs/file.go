@@ -24,9 +24,17 @@ func (n *file) ident() store.Ident {
 	return store.Ident{Ino: s.Ino, Gen: s.Gen}
 }
 
+// hold takes a path of the inode, which stays true until it is released; named is
+// false when it has none.
+func (n *file) hold() (p string, release func(), named bool) {
+	at, release, named := n.m.hold(n.EmbeddedInode())
+	return at[0], release, named
+}
+
 // Getattr asks by name; an inode without one is described by a handle.
 func (n *file) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	p, named := n.m.pathOf(n.EmbeddedInode())
+	p, release, named := n.hold()
+	defer release()
 	err := error(syscall.ENOENT)
 	var a store.Attr
 	if named {
@@ -48,7 +56,8 @@ func (n *file) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.AttrOu
 
 // Setattr changes owner, mode, times or size.
 func (n *file) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	p, named := n.m.pathOf(n.EmbeddedInode())
+	p, release, named := n.hold()
+	defer release()
 	h, _ := fh.(*handle)
 	var f *store.File
 	if h != nil {
@@ -68,7 +77,8 @@ func (n *file) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fuse.SetAt
 // Open opens the inode. For writing below a checkpoint the store answers ESTALE
 // once: the kernel looks the name up again and comes back with the draft's node.
 func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	p, named := n.m.pathOf(n.EmbeddedInode())
+	p, release, named := n.hold()
+	defer release()
 	var f *store.File
 	var err error
 	if named {
@@ -85,7 +95,8 @@ func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 
 // Readlink reads a symbolic link.
 func (n *file) Readlink(context.Context) ([]byte, syscall.Errno) {
-	p, named := n.m.pathOf(n.EmbeddedInode())
+	p, release, named := n.hold()
+	defer release()
 	if !named {
 		return nil, syscall.ENOENT
 	}

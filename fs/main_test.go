@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +28,12 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("CKPTFS_TEST_ROLE") {
 	case "daemon":
 		os.Exit(daemon())
+	case "actor":
+		os.Exit(actor(os.Args[1]))
+	case "racer":
+		rounds, _ := strconv.Atoi(os.Args[2])
+		raceNames(os.Args[1], rounds)
+		os.Exit(0)
 	case "writer":
 		os.Exit(writer(os.Args[1:]))
 	}

@@ -28,14 +28,21 @@ type notifier struct {
 	running sync.WaitGroup
 }
 
-// notice is one name of a directory (entry), one directory or file itself, or one
-// version.
+// notice is about one directory or file, one name in a directory, or one version.
 type notice struct {
 	path    string // of the directory, or of the file
-	name    string // "" for itself
-	entry   bool
+	name    string
+	about   subject
 	version *store.Version // all that is known of it; nil for names and directories
 }
+
+type subject int
+
+const (
+	content    subject = iota // of the directory itself
+	entry                     // what the name leads to
+	attributes                // of what lies there
+)
 
 func newNotifier() *notifier {
 	n := &notifier{queued: map[notice]bool{}}
@@ -44,7 +51,12 @@ func newNotifier() *notifier {
 }
 
 // Entry implements store.Notifier.
-func (n *notifier) Entry(dir, name string) { n.add(notice{path: dir, name: name, entry: true}) }
+func (n *notifier) Entry(dir, name string) { n.add(notice{path: dir, name: name, about: entry}) }
+
+// Attributes implements store.Notifier.
+func (n *notifier) Attributes(dir, name string) {
+	n.add(notice{path: dir, name: name, about: attributes})
+}
 
 // Dir implements store.Notifier.
 func (n *notifier) Dir(path string) { n.add(notice{path: path}) }
@@ -118,12 +130,17 @@ func (what notice) tell(root *fusefs.Inode, known *known) {
 			}
 		}
 	}
-	if !what.entry {
+	node := dir.GetChild(what.name)
+	switch {
+	case what.about == content:
 		dir.NotifyContent(0, 0)
-		return
-	}
-	if node := dir.GetChild(what.name); node != nil {
+	case node == nil:
+	case what.about == entry:
 		dir.NotifyPrune(below(node, nil))
+	case what.about == attributes:
+		for _, n := range below(node, nil) {
+			n.NotifyContent(-1, 0) // what is cached of the content stays
+		}
 	}
 }
 

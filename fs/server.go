@@ -59,6 +59,8 @@ type mount struct {
 	known       known
 	root        *dir
 	panics      atomic.Int64
+	paths       *paths
+	endings     ending
 }
 
 // maxWrite is the largest request: what reaches the daemon without passthrough
@@ -77,7 +79,7 @@ func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &mount{opts: opts, log: opts.Log, notifier: newNotifier()}
+	m := &mount{opts: opts, log: opts.Log, notifier: newNotifier(), paths: newPaths()}
 	m.root = &dir{m: m}
 	open := store.Open
 	if opts.ReadOnly {
@@ -153,7 +155,10 @@ func (m *mount) attach(backing *disk.Root) (*fuse.Server, error) {
 	o.MaxBackground = 64
 	o.MaxStackDepth = 2 // overlayfs, as in a container, can be the backing
 	o.DirectMount = true
-	o.ExtraCapabilities = fuse.CAP_ATOMIC_O_TRUNC // the content is chosen at OPEN
+	o.ExtraCapabilities = fuse.CAP_ATOMIC_O_TRUNC | // the content is chosen at OPEN
+		fuse.CAP_DONT_MASK | // a list of the directory may go before the umask
+		fuse.CAP_SETXATTR_EXT // and a new list takes the setgid bit from some
+	o.EnableAcl = true // the kernel checks the lists of the backing directory, not the modes alone
 	o.Options = append([]string{"default_permissions"}, m.opts.Options...)
 	if m.opts.ReadOnly {
 		o.Options = append(o.Options, "ro")
@@ -164,7 +169,7 @@ func (m *mount) attach(backing *disk.Root) (*fuse.Server, error) {
 	if st, err := disk.Fstat(backing.Fd()); err == nil && st.Ino > 1 {
 		o.RootStableAttr = &fusefs.StableAttr{Ino: st.Ino}
 	}
-	server, err := fuse.NewServer(rawFS{fusefs.NewNodeFS(m.root, o)}, m.opts.Mountpoint, &o.MountOptions)
+	server, err := fuse.NewServer(rawFS{fusefs.NewNodeFS(m.root, o), &m.endings}, m.opts.Mountpoint, &o.MountOptions)
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", m.opts.Mountpoint, err)
 	}

@@ -12,16 +12,17 @@ import (
 )
 
 // status is the report of the store with what only the mount knows.
-func (m *mount) status() store.StatusReport {
+func (m *mount) status(sees func(dir string) bool) store.StatusReport {
 	rep := m.store.Status()
+	rep.Hide(sees)
 	rep.Backing = m.opts.Dir
 	rep.Passthrough = m.passthrough.Load()
 	return rep
 }
 
 // statusText is the report for a person with nothing but cat.
-func (m *mount) statusText() []byte {
-	rep := m.status()
+func (m *mount) statusText(sees func(dir string) bool) []byte {
+	rep := m.status(sees)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "mounted at %s over %s, pid %d, passthrough %v\n", rep.Mountpoint, rep.Backing, rep.PID, rep.Passthrough)
 	if rep.Unwatched != "" {
@@ -51,7 +52,7 @@ func (m *mount) statusText() []byte {
 
 // metrics is the text exposition format of Prometheus.
 func (m *mount) metrics() []byte {
-	rep := m.status()
+	rep := m.status(everything) // only numbers of it
 	saves, writers := 0, 0
 	for _, r := range rep.Runs {
 		saves += len(r.Saves)

@@ -199,17 +199,20 @@ func (m *mount) indexNode(ctx context.Context, parent *fusefs.Inode, name string
 	return parent.NewInode(ctx, &indexDir{m: m, index: index}, fusefs.StableAttr{Mode: unix.S_IFDIR, Ino: id.Ino, Gen: viewGen}), 0
 }
 
-// run is the directory that the index belongs to.
-func (d *indexDir) run() (string, bool) {
+// hold takes the path of the directory that the index belongs to, which stays
+// true until it is released.
+func (d *indexDir) hold() (p string, release func(), ok bool) {
 	_, parent := d.EmbeddedInode().Parent()
 	if parent == nil {
-		return "", false
+		return "", func() {}, false
 	}
-	return d.m.pathOf(parent)
+	at, release, ok := d.m.hold(parent)
+	return at[0], release, ok
 }
 
 func (d *indexDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	dir, ok := d.run()
+	dir, release, ok := d.hold()
+	defer release()
 	if !ok {
 		return nil, syscall.ENOENT
 	}
@@ -233,7 +236,8 @@ func (d *indexDir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, ui
 }
 
 func (d *indexDir) list() ([]fuse.DirEntry, syscall.Errno) {
-	dir, ok := d.run()
+	dir, release, ok := d.hold()
+	defer release()
 	if !ok {
 		return nil, syscall.ENOENT
 	}

@@ -6,13 +6,15 @@ import (
 	"syscall"
 
 	"ckptfs/fs/store"
+	"ckptfs/fs/store/disk"
 )
 
 // The attributes user.ckptfs.* of checkpoints and views are the store's own;
 // all others are those of the backing file.
 
 func (d *dir) Getxattr(_ context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return 0, errno
 	}
@@ -23,7 +25,8 @@ func (d *dir) Getxattr(_ context.Context, attr string, dest []byte) (uint32, sys
 }
 
 func (d *dir) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno) {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return 0, errno
 	}
@@ -31,7 +34,8 @@ func (d *dir) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno) 
 }
 
 func (d *dir) Setxattr(_ context.Context, attr string, data []byte, flags uint32) syscall.Errno {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return errno
 	}
@@ -39,7 +43,8 @@ func (d *dir) Setxattr(_ context.Context, attr string, data []byte, flags uint32
 }
 
 func (d *dir) Removexattr(_ context.Context, attr string) syscall.Errno {
-	p, errno := d.path()
+	p, release, errno := d.hold()
+	defer release()
 	if errno != 0 {
 		return errno
 	}
@@ -47,7 +52,8 @@ func (d *dir) Removexattr(_ context.Context, attr string) syscall.Errno {
 }
 
 func (n *file) Getxattr(_ context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
-	p, ok := n.m.pathOf(n.EmbeddedInode())
+	p, release, ok := n.hold()
+	defer release()
 	if !ok {
 		return 0, syscall.ENODATA
 	}
@@ -55,7 +61,8 @@ func (n *file) Getxattr(_ context.Context, attr string, dest []byte) (uint32, sy
 }
 
 func (n *file) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno) {
-	p, ok := n.m.pathOf(n.EmbeddedInode())
+	p, release, ok := n.hold()
+	defer release()
 	if !ok {
 		return 0, 0
 	}
@@ -63,7 +70,8 @@ func (n *file) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno)
 }
 
 func (n *file) Setxattr(_ context.Context, attr string, data []byte, flags uint32) syscall.Errno {
-	p, ok := n.m.pathOf(n.EmbeddedInode())
+	p, release, ok := n.hold()
+	defer release()
 	if !ok {
 		return syscall.ENOENT
 	}
@@ -71,7 +79,8 @@ func (n *file) Setxattr(_ context.Context, attr string, data []byte, flags uint3
 }
 
 func (n *file) Removexattr(_ context.Context, attr string) syscall.Errno {
-	p, ok := n.m.pathOf(n.EmbeddedInode())
+	p, release, ok := n.hold()
+	defer release()
 	if !ok {
 		return syscall.ENOENT
 	}
@@ -95,7 +104,8 @@ func (m *mount) setxattr(p string, id store.Ident, attr string, data []byte, fla
 	if strings.HasPrefix(attr, store.XattrPrefix) {
 		return syscall.EPERM
 	}
-	return m.errno("setxattr", m.store.Setxattr(p, id, attr, data, int(flags)))
+	drop := flags&dropSetGID != 0 && attr == disk.AccessACL // the kernel says so for a default list too
+	return m.errno("setxattr", m.store.Setxattr(p, id, attr, data, int(flags&^dropSetGID), drop))
 }
 
 // answer gives one of a set of attributes.

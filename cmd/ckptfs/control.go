@@ -19,7 +19,7 @@ func (d daemon) control(words ...string) error {
 	command := strings.Join(words, " ")
 	f, err := os.OpenFile(d.file("control"), os.O_WRONLY, 0)
 	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("%s: only the user who mounted %s may do that", command, string(d))
+		return fmt.Errorf("%s: only root, and the owner of %s or who mounted it, may do that", command, string(d))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", command, err)

@@ -15,6 +15,7 @@ import (
 type Caller struct {
 	TID      uint32
 	UID, GID uint32
+	Umask    uint32 // what he takes from the mode of a new entry
 }
 
 // File is an open file of the mount. Reads and writes go straight to the
@@ -48,6 +49,9 @@ func (f *File) Stat() (Attr, error) {
 func (s *Store) open(p string, id Ident, flags int) (*File, error) {
 	flags &^= unix.O_CREAT | unix.O_EXCL | unix.O_DIRECT | unix.O_NOCTTY
 	trunc := flags & unix.O_TRUNC
+	if trunc != 0 && flags&unix.O_ACCMODE == unix.O_RDONLY {
+		flags |= unix.O_RDWR // to empty it; who may only read is kept to that by the kernel
+	}
 	f, err := s.disk.Open("open", p, flags&^unix.O_TRUNC|unix.O_NONBLOCK, 0)
 	if err == nil {
 		var st disk.Stat
@@ -184,7 +188,19 @@ func (f *File) Sync() error { return f.store.disk.Fsync("fsync", f.File) }
 // OpenFile opens the file that path and id name. For writing below a checkpoint
 // it makes or joins the draft of the name and answers ESTALE: the kernel then
 // looks the name up again, is given the draft, and opens that.
-func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (f *File, err error) {
+func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (*File, error) {
+	f, err := s.openFile(p, id, flags, c)
+	if err != nil || flags&unix.O_TRUNC == 0 {
+		return f, err
+	}
+	if err := s.dropSetID(f, c); err != nil {
+		f.Release()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (s *Store) openFile(p string, id Ident, flags int, c Caller) (f *File, err error) {
 	at := s.at(p)
 	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
 	if at.rec == nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"os"
 	"path"
 
@@ -73,12 +74,8 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 		}
 		return nil, Attr{}, unix.ESTALE // it came into being after the look-up
 	}
-	parent, err := s.disk.Stat(path.Dir(target))
-	if err != nil {
-		return nil, Attr{}, err
-	}
 	d := s.newDraft(sv, at.rel)
-	f, st, err := s.makeDraft(d, flags, mode, c, &parent)
+	f, st, err := s.makeDraft(d, flags, mode, c, path.Dir(target))
 	s.prepared(d, &st, err)
 	if err != nil {
 		return nil, Attr{}, err
@@ -88,40 +85,41 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 	return f, Attr{Stat: st, Ident: d.ident, Volatile: true, Checkpoint: true, Staged: true}, nil
 }
 
-func (s *Store) makeDraft(d *draft, flags int, mode uint32, c Caller, parent *disk.Stat) (*File, disk.Stat, error) {
-	keep := flags &^ (unix.O_DIRECT | unix.O_TRUNC | unix.O_NOCTTY)
-	f, err := s.disk.Open("draft:make", d.slot(), keep|unix.O_CREAT|unix.O_EXCL, mode)
+// makeDraft makes the inode of a new file, whose name is going to be in dir.
+func (s *Store) makeDraft(d *draft, flags int, mode uint32, c Caller, dir string) (f *File, st disk.Stat, err error) {
+	keep := flags&^(unix.O_DIRECT|unix.O_TRUNC|unix.O_NOCTTY) | unix.O_CREAT | unix.O_EXCL
+	var file *os.File
+	err = s.asCaller(dir, mode, c, func(mode uint32) error {
+		file, err = s.disk.Open("draft:make", d.slot(), keep, mode)
+		return err
+	})
 	if err != nil {
-		return nil, disk.Stat{}, err
-	}
-	if err := s.own("draft:make", d.slot(), mode, c, parent); err != nil {
-		f.Close()
-		return nil, disk.Stat{}, err
-	}
-	st, err := s.disk.Fstat(f)
-	if err != nil {
-		f.Close()
 		return nil, st, err
 	}
-	return &File{File: f, Ident: s.identities.of(&st), store: s}, st, nil
+	if err = s.handDown("draft:make", dir, d.slot(), mode, c); err == nil {
+		st, err = s.disk.Fstat(file)
+	}
+	if err != nil {
+		file.Close()
+		return nil, st, err
+	}
+	return &File{File: file, Ident: s.identities.of(&st), store: s}, st, nil
 }
 
 func (s *Store) createPlain(p string, flags int, mode uint32, c Caller) (*File, Attr, error) {
-	parent, err := s.disk.Stat(dirOf(p))
+	keep := flags&^(unix.O_DIRECT|unix.O_TRUNC|unix.O_NOCTTY) | unix.O_CREAT | unix.O_EXCL
+	var file *os.File
+	err := s.asCaller(dirOf(p), mode, c, func(mode uint32) (err error) {
+		file, err = s.disk.Open("create", p, keep, mode)
+		return err
+	})
+	if errors.Is(err, unix.EEXIST) && flags&unix.O_EXCL == 0 {
+		// It came into being after the look-up: whether the caller may open it is
+		// for the kernel to say, who looks it up again.
+		return nil, Attr{}, unix.ESTALE
+	}
 	if err != nil {
 		return nil, Attr{}, err
-	}
-	_, before := s.disk.Stat(p)
-	keep := flags &^ (unix.O_DIRECT | unix.O_NOCTTY)
-	file, err := s.disk.Open("create", p, keep|unix.O_CREAT|unix.O_NONBLOCK, mode)
-	if err != nil {
-		return nil, Attr{}, err
-	}
-	if isGone(before) {
-		if err := s.own("create", p, mode, c, &parent); err != nil {
-			file.Close()
-			return nil, Attr{}, err
-		}
 	}
 	st, err := s.disk.Fstat(file)
 	if err != nil {
@@ -136,36 +134,6 @@ func (s *Store) createPlain(p string, flags int, mode uint32, c Caller) (*File, 
 	return f, Attr{Stat: st, Ident: id}, nil
 }
 
-// own gives a new entry to the caller; in a setgid directory to its group, as
-// the file system itself would do if the caller made it. Changing the owner
-// clears the set-id bits, so the mode comes last.
-func (s *Store) own(op disk.Op, p string, mode uint32, c Caller, parent *disk.Stat) error {
-	if os.Geteuid() != 0 {
-		return nil // everything belongs to the one user anyway
-	}
-	st, err := s.disk.Stat(p)
-	if err != nil {
-		return err
-	}
-	gid := c.GID
-	want := st.Mode&^0o7777 | mode&0o7777
-	if parent.Mode&unix.S_ISGID != 0 {
-		gid = parent.GID
-		if st.IsDir() {
-			want |= unix.S_ISGID
-		}
-	}
-	if st.UID != c.UID || st.GID != gid {
-		if err := s.disk.Chown(op, p, int(c.UID), int(gid)); err != nil {
-			return err
-		}
-	}
-	if now, err := s.disk.Stat(p); err != nil || st.IsSymlink() || now.Mode == want {
-		return err
-	}
-	return s.disk.Chmod(op, p, want)
-}
-
 func dirOf(p string) string {
 	dir, _ := split(p)
 	return dir
@@ -173,36 +141,24 @@ func dirOf(p string) string {
 
 // Mkdir makes a directory. A checkpoint's name opens a save.
 func (s *Store) Mkdir(p string, mode uint32, c Caller) (Attr, error) {
-	return s.makeEntry(p, c, func(b string, parent *disk.Stat) error {
-		if err := s.disk.Mkdir("mkdir", b, mode); err != nil {
-			return err
-		}
-		return s.own("mkdir", b, mode, c, parent)
-	}, true)
+	return s.makeEntry(p, mode, c, func(b string, mode uint32) error { return s.disk.Mkdir("mkdir", b, mode) }, true)
 }
 
 // Mknod makes a regular file, a pipe, a socket or a device.
 func (s *Store) Mknod(p string, mode, dev uint32, c Caller) (Attr, error) {
-	return s.makeEntry(p, c, func(b string, parent *disk.Stat) error {
-		if err := s.disk.Mknod("mknod", b, mode, int(dev)); err != nil {
-			return err
-		}
-		return s.own("mknod", b, mode, c, parent)
-	}, false)
+	return s.makeEntry(p, mode, c, func(b string, mode uint32) error { return s.disk.Mknod("mknod", b, mode, int(dev)) }, false)
 }
 
 // Symlink makes a symbolic link.
 func (s *Store) Symlink(target, p string, c Caller) (Attr, error) {
-	return s.makeEntry(p, c, func(b string, parent *disk.Stat) error {
-		if err := s.disk.Symlink("symlink", target, b); err != nil {
-			return err
-		}
-		return s.own("symlink", b, 0o777, c, parent)
-	}, false)
+	return s.makeEntry(p, 0o777, c, func(b string, _ uint32) error { return s.disk.Symlink("symlink", target, b) }, false)
 }
 
+// builder makes an entry at a path of the backing directory.
+type builder func(b string, mode uint32) error
+
 // makeEntry makes an entry that is whole at once, where the path belongs.
-func (s *Store) makeEntry(p string, c Caller, build func(b string, parent *disk.Stat) error, dir bool) (a Attr, err error) {
+func (s *Store) makeEntry(p string, mode uint32, c Caller, build builder, dir bool) (a Attr, err error) {
 	if private(p) {
 		return Attr{}, unix.EPERM
 	}
@@ -210,7 +166,7 @@ func (s *Store) makeEntry(p string, c Caller, build func(b string, parent *disk.
 		s.roomFor(s.placeOfNew(p, dir), c)
 	}
 	err = s.WithRoom(func() error {
-		a, err = s.buildEntry(s.placeOfNew(p, dir), c, build, dir)
+		a, err = s.buildEntry(s.placeOfNew(p, dir), mode, c, build, dir)
 		return err
 	})
 	return a, err
@@ -230,14 +186,13 @@ func (s *Store) placeOfNew(p string, dir bool) place {
 	return at
 }
 
-func (s *Store) buildEntry(at place, c Caller, build func(b string, parent *disk.Stat) error, dir bool) (Attr, error) {
+func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, dir bool) (Attr, error) {
+	make := func(b string) error {
+		return s.asCaller(dirOf(b), mode, c, func(mode uint32) error { return build(b, mode) })
+	}
 	p := at.path
 	if at.rec == nil || at.rel == "" && !dir {
-		parent, err := s.disk.Stat(dirOf(p))
-		if err == nil {
-			err = build(p, &parent)
-		}
-		if err != nil {
+		if err := make(p); err != nil {
 			return Attr{}, err
 		}
 		s.noteAlias(p)
@@ -248,7 +203,7 @@ func (s *Store) buildEntry(at place, c Caller, build func(b string, parent *disk
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if at.rel == "" {
-		return s.makeCheckpoint(rec, build, tgid)
+		return s.makeCheckpoint(rec, mode, c, build, tgid)
 	}
 	if d := rec.drafts[at.rel]; d != nil && !d.gone {
 		return Attr{}, unix.EEXIST
@@ -257,12 +212,7 @@ func (s *Store) buildEntry(at place, c Caller, build func(b string, parent *disk
 	if err != nil {
 		return Attr{}, err
 	}
-	b := path.Join(sv.tree(), at.rel)
-	parent, err := s.disk.Stat(path.Dir(b))
-	if err == nil {
-		err = build(b, &parent)
-	}
-	if err != nil {
+	if err := make(path.Join(sv.tree(), at.rel)); err != nil {
 		s.discardIfUntouched(sv)
 		return Attr{}, err
 	}
@@ -275,19 +225,20 @@ func (s *Store) buildEntry(at place, c Caller, build func(b string, parent *disk
 }
 
 // makeCheckpoint opens the save of a new, empty checkpoint. Needs rec.mu.
-func (s *Store) makeCheckpoint(rec *record, build func(string, *disk.Stat) error, tgid uint32) (Attr, error) {
+func (s *Store) makeCheckpoint(rec *record, mode uint32, c Caller, build builder, tgid uint32) (Attr, error) {
 	if _, ok := rec.live(); ok || s.occupied(rec) {
 		return Attr{}, unix.EEXIST
 	}
-	parent, err := s.disk.Stat(rec.run.path)
-	if err != nil {
-		return Attr{}, err
-	}
+	run := rec.run.path
 	sv, err := s.stage(rec, func(sv *save) error {
-		if err := build(sv.tree(), &parent); err != nil {
-			return err
+		err := s.asCaller(run, mode, c, func(mode uint32) error { return build(sv.tree(), mode) })
+		if err == nil {
+			err = s.handDown("mkdir", run, sv.tree(), mode, c)
 		}
-		return s.noteSave(sv)
+		if err == nil {
+			err = s.noteSave(sv)
+		}
+		return err
 	})
 	if err != nil {
 		s.bury(rec)

@@ -370,6 +370,15 @@ func (s *Store) concludeSave(rec *record) {
 	s.awaitSealed(rec)
 }
 
+// Conclude brings to its end what a rename of checkpoints would wait for.
+func (s *Store) Conclude(names ...string) {
+	for _, p := range names {
+		if at := s.at(p); at.rec != nil && at.rel == "" {
+			s.concludeSave(at.rec)
+		}
+	}
+}
+
 // wake tells those who wait for saves to settle that one of them moved.
 func (s *Store) wake() {
 	s.mu.Lock()

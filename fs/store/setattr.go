@@ -5,6 +5,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
 )
 
 // Change is what chmod, chown, truncate and utimens ask for; nil leaves a field
@@ -35,6 +37,7 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		a, err := f.Stat()
 		return a, err
 	}
+	var changed *record
 	err := s.reach(p, id, func(b string, rec *record) error {
 		if err := s.apply(b, ch); err != nil {
 			return err
@@ -42,10 +45,16 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		if ch.Mtime != nil && rec != nil {
 			s.noteMtime(rec, b)
 		}
+		if ch.Mode != nil || ch.UID != nil || ch.GID != nil {
+			changed = rec
+		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, err
+	}
+	if changed != nil {
+		s.viewsChanged(changed.run)
 	}
 	return s.Attr(p, id)
 }
@@ -260,16 +269,38 @@ func (s *Store) Listxattr(p string, id Ident, dest []byte) (n int, err error) {
 	return n, err
 }
 
-// Setxattr sets an extended attribute in place; it is no save.
-func (s *Store) Setxattr(p string, id Ident, name string, data []byte, flags int) error {
-	return s.reach(p, id, func(b string, _ *record) error {
-		return s.disk.Setxattr("setxattr", b, name, data, flags)
+// Setxattr sets an extended attribute in place; it is no save. dropSetGID takes
+// the setgid bit away with it.
+func (s *Store) Setxattr(p string, id Ident, name string, data []byte, flags int, dropSetGID bool) error {
+	return s.annotate(p, id, name, func(b string) error {
+		if err := s.disk.Setxattr("setxattr", b, name, data, flags); err != nil || !dropSetGID {
+			return err
+		}
+		st, err := s.disk.Stat(b)
+		if err != nil || st.Mode&unix.S_ISGID == 0 {
+			return err
+		}
+		return s.disk.Chmod("setxattr", b, st.Mode&^unix.S_ISGID)
 	})
 }
 
 // Removexattr removes an extended attribute in place.
 func (s *Store) Removexattr(p string, id Ident, name string) error {
-	return s.reach(p, id, func(b string, _ *record) error {
+	return s.annotate(p, id, name, func(b string) error {
 		return s.disk.Removexattr("removexattr", b, name)
 	})
+}
+
+// annotate changes an extended attribute, and tells the views when it is one that
+// says who may do what.
+func (s *Store) annotate(p string, id Ident, name string, change func(b string) error) error {
+	var changed *record
+	err := s.reach(p, id, func(b string, rec *record) error {
+		changed = rec
+		return change(b)
+	})
+	if err == nil && changed != nil && name == disk.AccessACL {
+		s.viewsChanged(changed.run)
+	}
+	return err
 }

@@ -54,6 +54,9 @@ type Clock interface {
 type Notifier interface {
 	// Entry says that name in dir may now mean something else, or nothing.
 	Entry(dir, name string)
+	// Attributes says that owners, modes or lists have changed at name in dir, or
+	// below it.
+	Attributes(dir, name string)
 	// Dir says that the listing or the attributes of a live directory changed.
 	Dir(path string)
 	// Version says that a version should be no longer in use: what is merely
@@ -275,7 +278,8 @@ func (s *Store) spawn(f func()) bool {
 
 type silence struct{}
 
-func (silence) Entry(string, string) {}
-func (silence) Dir(string)           {}
-func (silence) Version(*Version)     {}
-func (silence) File(string)          {}
+func (silence) Entry(string, string)      {}
+func (silence) Attributes(string, string) {}
+func (silence) Dir(string)                {}
+func (silence) Version(*Version)          {}
+func (silence) File(string)               {}

@@ -368,6 +368,9 @@ func (n *notes) Entry(dir, name string) { n.add("entry " + path.Join(dir, name))
 // File implements Notifier.
 func (n *notes) File(p string) { n.add("file " + p) }
 
+// Attributes implements Notifier.
+func (n *notes) Attributes(dir, name string) { n.add("attributes " + path.Join(dir, name)) }
+
 // Dir implements Notifier.
 func (n *notes) Dir(p string) { n.add("dir " + p) }
 

@@ -248,18 +248,24 @@ func (s *Store) leftView(v *Version) {
 }
 
 // viewsMoved tells the kernel that the views of a run may lead elsewhere.
-func (s *Store) viewsMoved(r *run) {
+func (s *Store) viewsMoved(r *run) { s.eachView(r, s.opts.Notify.Entry) }
+
+// viewsChanged tells it that what they show has other owners, modes or lists: a
+// view shows the inodes of the live names as nodes of its own.
+func (s *Store) viewsChanged(r *run) { s.eachView(r, s.opts.Notify.Attributes) }
+
+func (s *Store) eachView(r *run, tell func(dir, name string)) {
 	s.mu.RLock()
 	dir := r.path
 	s.mu.RUnlock()
 	n := s.cfg.Views
 	for _, name := range []string{n.Latest, n.Resume, n.Best} {
-		s.opts.Notify.Entry(dir, name)
-		s.opts.Notify.Entry(dir, "@"+name)
+		tell(dir, name)
+		tell(dir, "@"+name)
 	}
 	for index, name := range map[Index]string{ByEpoch: n.ByEpoch, ByStep: n.ByStep} {
 		for _, number := range s.Numbers(dir, index) {
-			s.opts.Notify.Entry(path.Join(dir, name), strconv.FormatInt(number, 10))
+			tell(path.Join(dir, name), strconv.FormatInt(number, 10))
 		}
 	}
 }

@@ -45,6 +45,36 @@ func Become(uid, gid uint32) error {
 	return nil
 }
 
+// As runs f so that what it makes belongs to a user and a group. For everything
+// else f has the rights of the daemon, but that it fills up a disk as the user:
+// whoever calls it has seen to it that the user may.
+func As(uid, gid uint32, f func() error) (err error) {
+	if os.Geteuid() != 0 || uid == 0 && gid == 0 {
+		return f()
+	}
+	Apart(func() {
+		caps, e := capabilities()
+		if err = e; err != nil {
+			return
+		}
+		unix.SetfsgidRetGid(int(gid))
+		unix.SetfsuidRetUid(int(uid)) // takes capabilities along
+		if fsIDs() != [2]int{int(uid), int(gid)} {
+			err = fmt.Errorf("become user %d, group %d: %w", uid, gid, unix.EPERM)
+			return
+		}
+		if uid != 0 {
+			caps[0].Effective &^= 1 << unix.CAP_SYS_RESOURCE
+		}
+		if err = unix.Capset(&thisThread, &caps[0]); err != nil {
+			err = fmt.Errorf("capset: %w", err)
+			return
+		}
+		err = f()
+	})
+	return err
+}
+
 // Apart runs f where it may call Become: on one thread, which gets its old
 // credentials back, or ends when it does not. Linux keeps credentials by thread,
 // and Go moves goroutines between them. A panic of f goes on in the caller.

@@ -87,7 +87,9 @@ type Options struct {
 //	room.making who removes things to make room; nobody holds another lock when
 //	            taking it
 //	record.mu   one checkpoint name (two of them in the order of their paths);
-//	            held across metadata calls, never across data or a sync
+//	            held across metadata calls, and the syncs that make a deletion or
+//	            a rename of the name durable; never across data, unless the
+//	            file system refuses links and renames (move.go)
 //	Version.mu  where one version lies; write-held only while it moves
 //	Store.mu    the catalog: which runs, names and versions there are; never
 //	            held across a call to the disk

@@ -35,6 +35,9 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 	if l := sv.rec.run.layout; sv.arrived && l != nil && l.Core(rel) {
 		return true // it was whole: nobody knows which file of it was the last
 	}
+	if l := sv.rec.run.layout; sv.mixed && l != nil && l.Core(rel) && s.clock.Now().Sub(sv.changed) >= patience {
+		return true // after one that was given up, the next save begins with whatever file comes first
+	}
 	i := slices.Index(sv.order, rel)
 	return i >= 0 && slices.ContainsFunc(sv.order[i:], func(other string) bool { return other != rel })
 }
@@ -70,8 +73,9 @@ func (s *Store) beginFresh(sv *save, durable bool) error {
 // all core files count as not rewritten. Needs rec.mu.
 func (s *Store) newAttempt(sv *save) (*save, error) {
 	rec := sv.rec
-	// What stops a commit is not undone by the attempt that comes next.
-	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.leftOpen && !sv.authorDied() {
+	// What stops a commit is not undone by the attempt that comes next; nor is it
+	// known, once one was given up, with which file the next one had begun.
+	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.leftOpen && !sv.authorDied() && !sv.mixed {
 		v := s.inspectSave(rec, sv)
 		if v.whole() && len(sv.held) == 0 && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 			s.seal(sv, v)

@@ -161,6 +161,28 @@ func (b *bench) fileToken(name string) string {
 	return token
 }
 
+// An open that fails in the kernel after it was answered is released and was never
+// closed: nothing is published, and nothing held back.
+func TestOpenThatFailed(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		p := b.process()
+		h, err := p.create(last + "/pytorch_model.bin")
+		b.must(err)
+		h.Release()
+		delete(p.open, h)
+		if token := b.fileToken(last + "/pytorch_model.bin"); token != "old" {
+			t.Errorf("the name shows %q", token)
+		}
+		if held := b.Quarantine(); len(held) > 0 {
+			t.Errorf("held back: %+v", held)
+		}
+		b.must(p.save(last, content{"new", 2, 0}))
+		b.settle()
+		b.shows("the next save", map[string]string{"resume": "new"})
+	})
+}
+
 // A file that was left open at an exit with 0 has the structure of a whole one
 // when its last part was written and another was not: its bytes are verified
 // before it is committed (P1).

@@ -29,6 +29,7 @@ type File struct {
 	draft   *draft // nil when the handle changes nothing that is staged
 	tgid    uint32 // the process that opened it
 	watch   proc.Watch
+	closes  int     // FLUSHes, by whomever
 	flushed bool    // closed once by the process that opened it
 	silent  bool    // that process did not answer: it is in execve
 	reads   *record // the checkpoint that a read-only handle is of; nil for others
@@ -100,6 +101,7 @@ func (f *File) Flush(tid uint32) error {
 	d := f.draft
 	tight := s.wasTight(d.made)
 	rec := s.lockDraft(d)
+	f.closes++
 	f.reconsider(end, s)
 	d.tight = d.tight || tight
 	if d.gone || d.veto != "" || d.exitZero || !d.flushed() {
@@ -154,6 +156,15 @@ func (f *File) Release() {
 	}
 	delete(d.handles, f)
 	if len(d.handles) > 0 || len(d.guests) > 0 {
+		return
+	}
+	if f.closes == 0 && !d.visible && !d.gone {
+		// Every program closes what it has opened, or the kernel does it for the dead:
+		// this open failed in the kernel, and no program ever had the file.
+		s.abandon(d)
+		s.schedule(d.save, s.cfg.Save.Settle)
+		s.discardIfUntouched(d.save)
+		s.wake()
 		return
 	}
 	tgid := f.tgid

@@ -94,6 +94,7 @@ func (d *dir) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.SetAttr
 		return d.m.errno("change "+p, err)
 	}
 	fillAttr(out, &a)
+	out.Ino = d.StableAttr().Ino // go-fuse does not say it here
 	return 0
 }
 

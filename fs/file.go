@@ -71,6 +71,7 @@ func (n *file) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fuse.SetAt
 	}
 	a.Volatile = a.Volatile || f != nil
 	fillAttr(out, &a)
+	out.Ino = n.StableAttr().Ino // go-fuse does not say it here
 	return 0
 }
 

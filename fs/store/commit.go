@@ -98,10 +98,10 @@ func (s *Store) tryCommit(sv *save, v *verdict) error {
 	if err := s.unchanged(sv.tree(), v.tree); err != nil {
 		return err
 	}
-	if s.sameAsBase(sv, m) {
+	if s.sameAsBase(sv, m, v.tree) {
 		rec := s.lockOf(sv)
 		defer rec.mu.Unlock()
-		s.drop(sv, "its content equals the committed version")
+		s.dropSame(sv, "its content equals the committed version")
 		return nil
 	}
 	if err := s.WithRoom(func() error { return s.writeManifest("commit:manifest", m) }); err != nil {

@@ -288,8 +288,8 @@ func (s *Store) detachClosed(rec *record, before time.Time) {
 // discardIfUntouched drops a save in which, in the end, nothing was changed:
 // a file was opened and what came of it was held back, say. Needs rec.mu.
 func (s *Store) discardIfUntouched(sv *save) {
-	if sv.untouched() && !sv.sealed && len(sv.rec.drafts) == 0 {
-		s.drop(sv, "nothing was changed")
+	if sv.untouched() && !sv.sealed && len(sv.rec.drafts) == 0 && s.holdsBase(sv) {
+		s.dropSame(sv, "nothing was changed")
 	}
 }
 

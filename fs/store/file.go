@@ -243,6 +243,13 @@ func (s *Store) openFile(p string, id Ident, flags int, c Caller) (f *File, err 
 		f, err = s.openForWriting(at, id, flags, c.TID)
 		return err
 	})
+	if err != nil {
+		at.rec.mu.Lock()
+		defer at.rec.mu.Unlock()
+		if d := at.rec.draftOf(at.rel, id); d != nil {
+			s.unexpect(d, c.TID)
+		}
+	}
 	return f, err
 }
 
@@ -251,9 +258,8 @@ func (s *Store) openForWriting(at place, id Ident, flags int, tid uint32) (*File
 	tgid := s.procs.Process(tid)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	came := rec.arrive(at.rel, tid)
-	d := rec.drafts[at.rel]
-	if d != nil && d.ident == id && d.isReady() {
+	blind := s.arrive(tid)
+	if d := rec.draftOf(at.rel, id); d != nil {
 		f, err := s.open(d.path(), id, flags)
 		if err != nil {
 			return nil, err
@@ -263,65 +269,56 @@ func (s *Store) openForWriting(at place, id Ident, flags int, tid uint32) (*File
 		s.touch(d.save, tgid)
 		return f, nil
 	}
-	if came == sent {
-		if d != nil && len(d.handles) == 0 && len(d.guests) == 0 && !d.visible && d.isReady() {
-			s.abandon(d) // made for this thread, which cannot be shown it
-			d = nil
-		}
-		if d == nil {
-			return s.openInPlace(at, id, flags, tgid)
-		}
-	}
-	if d != nil {
-		d.openers[tgid] = true
-		rec.mu.Unlock()
-		err := d.await()
-		rec.mu.Lock()
-		if err != nil {
-			return nil, err
-		}
-		return nil, rec.sendBack(at.rel, tid)
+	if blind {
+		return s.openInPlace(at, id, flags, tgid)
 	}
 	dir, ok := rec.live()
 	if !ok {
 		return nil, unix.ENOENT
 	}
 	st, err := s.disk.Stat(path.Join(dir, at.rel))
-	if err != nil {
+	if err != nil && !isGone(err) {
 		return nil, err
 	}
-	if !st.IsRegular() {
+	if err == nil && !st.IsRegular() {
 		return s.open(path.Join(dir, at.rel), id, flags)
 	}
-	if s.identities.of(&st) != id {
-		return nil, unix.ESTALE
-	}
-	if err := s.redraft(at, tgid, flags&unix.O_TRUNC != 0); err != nil {
-		return nil, err
-	}
-	return nil, rec.sendBack(at.rel, tid)
+	return nil, s.sendBack(tid, flags&unix.O_TRUNC != 0)
 }
 
-// redraft makes a draft for a name that has content. Needs rec.mu, which it
-// gives back while the content is copied.
-func (s *Store) redraft(at place, tgid uint32, empty bool) error {
+// draftOf finds the draft that an inode is of, most likely that of rel. Needs mu.
+func (rec *record) draftOf(rel string, id Ident) *draft {
+	if d := rec.drafts[rel]; d != nil && d.isReady() && d.ident == id {
+		return d
+	}
+	for _, d := range rec.drafts {
+		if d.isReady() && d.ident == id {
+			return d
+		}
+	}
+	return nil
+}
+
+// redraft makes a draft for a name that has content, for a thread that is about
+// to open it. Needs rec.mu, which it gives back while the content is copied.
+func (s *Store) redraft(at place, tid, tgid uint32, empty bool) (*draft, error) {
 	rec := at.rec
 	sv, err := s.changing(rec, at.rel, tgid)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d := s.newDraft(sv, at.rel)
-	d.openers[tgid] = true
+	d.openers[tgid], d.guests[tid] = true, true
 	from := path.Join(sv.tree(), at.rel)
 	rec.mu.Unlock()
 	st, err := s.fillDraft(d, from, empty)
 	rec.mu.Lock()
 	s.prepared(d, &st, err)
-	if err == nil {
-		s.touch(sv, 0) // it becomes a writer when it comes back and opens the draft
-		s.expire(d)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	s.touch(sv, 0) // it becomes a writer when it comes back and opens the draft
+	return d, nil
 }
 
 // fillDraft makes the inode of a draft: the old content, or none, with the old
@@ -353,10 +350,9 @@ func (s *Store) now() unix.Timespec { return unix.NsecToTimespec(s.clock.Now().U
 // /proc/self/fd, say): what only the save holds may be written where it is.
 // Needs rec.mu.
 func (s *Store) openInPlace(at place, id Ident, flags int, tgid uint32) (*File, error) {
-	sv := at.rec.current()
-	if sv == nil || !sv.rewritten[at.rel] {
-		s.log.Info("a committed file was opened for writing through a descriptor; open it by its name instead", "file", at.path)
-		return nil, unix.EROFS
+	sv, err := s.inPlace(at, id)
+	if err != nil {
+		return nil, err
 	}
 	f, err := s.open(path.Join(sv.tree(), at.rel), id, flags)
 	if err != nil {
@@ -366,4 +362,19 @@ func (s *Store) openInPlace(at place, id Ident, flags int, tgid uint32) (*File, 
 	s.join(f, d, tgid)
 	s.touch(sv, tgid)
 	return f, nil
+}
+
+// inPlace returns the save whose inode may be written where it is, because no
+// version shares it. (That a name is new in the save says nothing: it may be a
+// link to what is committed.) Needs rec.mu.
+func (s *Store) inPlace(at place, id Ident) (*save, error) {
+	sv := at.rec.current()
+	if sv != nil && sv.rewritten[at.rel] {
+		st, err := s.disk.Stat(path.Join(sv.tree(), at.rel))
+		if err == nil && st.Nlink == 1 && s.identities.of(&st) == id {
+			return sv, nil
+		}
+	}
+	s.log.Info("a committed file was opened for writing through a descriptor; open it by its name instead", "file", at.path)
+	return nil, unix.EROFS
 }

@@ -60,20 +60,3 @@ func (s *Store) knownHash(sv *save, f *ManifestFile) (string, error) {
 	}
 	return s.hash(path.Join(sv.tree(), f.Path))
 }
-
-// sameAsBase reports whether a save changed no byte in the end.
-func (s *Store) sameAsBase(sv *save, m *Manifest) bool {
-	if sv.base == nil || len(sv.base.Files) != len(m.Files) {
-		return false
-	}
-	known := map[string]ManifestFile{}
-	for _, f := range sv.base.Files {
-		known[f.Path] = f
-	}
-	for _, f := range m.Files {
-		if b, ok := known[f.Path]; !ok || b.XXH3 == "" || b.XXH3 != f.XXH3 || b.Size != f.Size {
-			return false
-		}
-	}
-	return true
-}

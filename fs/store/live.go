@@ -41,12 +41,19 @@ func (s *Store) Lookup(p string, tid uint32) (Attr, error) {
 	}
 	rec := at.rec
 	rec.mu.RLock()
-	if rec.arrivals[arrival{at.rel, tid}] != atHome {
+	if _, sent := s.onItsWay(tid); sent {
 		rec.mu.RUnlock()
 		tgid := s.procs.Process(tid)
-		rec.mu.Lock()
-		d := s.welcome(rec, at.rel, tid, tgid)
-		rec.mu.Unlock()
+		var d *draft
+		err := s.WithRoom(func() (err error) {
+			rec.mu.Lock()
+			defer rec.mu.Unlock()
+			d, err = s.welcome(at, tid, tgid)
+			return err
+		})
+		if err != nil {
+			return Attr{}, err
+		}
 		if d != nil {
 			d.await() // an error shows below: the draft is gone
 		}

@@ -60,8 +60,7 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 		if flags&unix.O_EXCL != 0 {
 			return nil, Attr{}, unix.EEXIST
 		}
-		d.openers[tgid] = true
-		return nil, Attr{}, rec.sendBack(at.rel, c.TID)
+		return nil, Attr{}, s.sendBack(c.TID, flags&unix.O_TRUNC != 0)
 	}
 	sv, err := s.changing(rec, at.rel, tgid)
 	if err != nil {
@@ -72,7 +71,7 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 		if flags&unix.O_EXCL != 0 {
 			return nil, Attr{}, unix.EEXIST
 		}
-		return nil, Attr{}, unix.ESTALE // it came into being after the look-up
+		return nil, Attr{}, s.sendBack(c.TID, flags&unix.O_TRUNC != 0) // it came into being after the look-up
 	}
 	d := s.newDraft(sv, at.rel)
 	f, st, err := s.makeDraft(d, flags, mode, c, path.Dir(target))
@@ -226,6 +225,9 @@ func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, dir b
 
 // makeCheckpoint opens the save of a new, empty checkpoint. Needs rec.mu.
 func (s *Store) makeCheckpoint(rec *record, mode uint32, c Caller, build builder, tgid uint32) (Attr, error) {
+	if rec.dead { // somebody found nothing under the name since it was looked up
+		s.revive(rec)
+	}
 	if _, ok := rec.live(); ok || s.occupied(rec) {
 		return Attr{}, unix.EEXIST
 	}

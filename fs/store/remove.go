@@ -145,24 +145,11 @@ func (s *Store) hasEntries(rec *record, backing, rel string) bool {
 // rmdirPlain removes a plain directory; a run of which only views are left
 // counts as empty, and they go with it.
 func (s *Store) rmdirPlain(p string) error {
-	s.mu.RLock()
-	var left []*record
-	if r := s.runs[p]; r != nil {
-		for _, rec := range r.records {
-			left = append(left, rec)
-		}
-	}
-	s.mu.RUnlock()
-	for _, rec := range left {
-		rec.mu.RLock()
-		_, live := rec.live()
-		rec.mu.RUnlock()
-		if live {
-			return unix.ENOTEMPTY
-		}
-	}
 	st, err := s.disk.Stat(p)
 	if err != nil {
+		return err
+	}
+	if err := s.plainEmpty(p); err != nil {
 		return err
 	}
 	if err := s.disk.Rmdir("rmdir", p); err != nil {
@@ -172,12 +159,38 @@ func (s *Store) rmdirPlain(p string) error {
 	s.mu.Lock()
 	s.moveLinks(p, "")
 	s.mu.Unlock()
-	for _, rec := range left {
+	s.forsakeRun(p)
+	return nil
+}
+
+// plainEmpty reports ENOTEMPTY for a plain directory that holds anything, a
+// checkpoint that is only staged included.
+func (s *Store) plainEmpty(p string) error {
+	s.mu.RLock()
+	if r := s.runs[p]; r != nil {
+		for _, rec := range r.records {
+			if rec.natural || len(rec.saves) > 0 {
+				s.mu.RUnlock()
+				return unix.ENOTEMPTY
+			}
+		}
+	}
+	s.mu.RUnlock()
+	list, err := s.disk.ReadDir(p)
+	if err == nil && len(list) > 0 {
+		err = unix.ENOTEMPTY
+	}
+	return err
+}
+
+// forsakeRun forgets the checkpoints of a run whose directory is gone: only views
+// were left of them. Called without locks.
+func (s *Store) forsakeRun(p string) {
+	for _, rec := range s.recordsAt(p) {
 		rec.mu.Lock()
 		s.report("put the history of a removed run in the trash", s.forsake(rec, "its run was removed"))
 		rec.mu.Unlock()
 	}
-	return nil
 }
 
 // deleteEmpty is rmdir of a checkpoint whose live directory is empty.

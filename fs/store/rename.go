@@ -53,6 +53,9 @@ func (s *Store) rename(from, to string, flags uint, c Caller) error {
 	if a.rec == nil && b.rec == nil {
 		return s.renamePlain(from, to, flags)
 	}
+	if a.rec == nil && src.IsDir() && s.holdsCheckpoints(from) {
+		return unix.EXDEV // a run is no checkpoint, nor a part of one
+	}
 	if flags&unix.RENAME_EXCHANGE != 0 {
 		return unix.EINVAL
 	}
@@ -86,7 +89,11 @@ func (s *Store) rename(from, to string, flags uint, c Caller) error {
 		return s.renameRecord(a.rec, b.rec)
 	default:
 		defer s.noteAlias(to)
-		return s.renameAcross(a, b, tgid)
+		err := s.renameAcross(a, b, tgid)
+		if err == nil && b.rec == nil {
+			s.forsakeRun(to) // it has replaced a run of which only views were left
+		}
+		return err
 	}
 }
 
@@ -95,8 +102,26 @@ func (s *Store) visibleAttr(at place, c Caller) (Attr, error) {
 	return s.Lookup(at.path, c.TID)
 }
 
+// holdsCheckpoints reports whether a plain directory is a run, or holds one.
+func (s *Store) holdsCheckpoints(dir string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for p, r := range s.runs {
+		if len(r.records) > 0 && (p == dir || strings.HasPrefix(p, dir+"/")) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *Store) renamePlain(from, to string, flags uint) error {
 	old, gone := s.disk.Stat(to)
+	if gone == nil && old.IsDir() && flags&(unix.RENAME_EXCHANGE|unix.RENAME_NOREPLACE) == 0 {
+		if err := s.plainEmpty(to); err != nil {
+			return err
+		}
+		s.forsakeRun(to) // of which only views are left
+	}
 	if gone == nil && old.IsRegular() {
 		s.linger(to)
 	}

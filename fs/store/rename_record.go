@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,7 @@ func (s *Store) lockSettled(recs ...*record) (unlock func()) {
 		}
 		list := slices.Clone(recs)
 		slices.SortFunc(list, func(a, b *record) int { return cmp.Compare(a.path(), b.path()) })
+		list = slices.Compact(list)
 		sealed := false
 		for _, rec := range list {
 			rec.mu.Lock()
@@ -41,7 +43,9 @@ func (s *Store) lockSettled(recs ...*record) (unlock func()) {
 func (s *Store) renameRecord(a, b *record) error {
 	s.concludeSave(a)
 	s.concludeSave(b)
-	defer s.lockSettled(a, b)()
+	read, progress := s.progressUnder(a, b)
+	origin, unlock := s.lockMoved(a, b)
+	defer unlock()
 	if _, live := a.live(); !live {
 		return unix.ENOENT
 	}
@@ -62,6 +66,9 @@ func (s *Store) renameRecord(a, b *record) error {
 	aside := b.match.Kind == layout.Backup && b.match.Of == a.name && b.run == a.run
 	v := a.committed
 	j := &journal{Op: opRename, ID: s.newID(), Run: b.run.path, Name: b.name, Renamed: s.notesOf(a, b.run.path, b.name, aside)}
+	if origin != nil && !aside {
+		j.Renamed = append(j.Renamed, renamed{versionOf, v.ID, b.run.path, b.name})
+	}
 	if err := s.renameNoted(j, a, b); err != nil {
 		return err
 	}
@@ -84,14 +91,20 @@ func (s *Store) renameRecord(a, b *record) error {
 		for _, h := range b.history {
 			h.rec = b
 		}
-		if v != nil && v.rec == a {
+		if v != nil && (v.rec == a || origin != nil) {
 			v.rec = b
+		}
+		if v != nil && v == read {
+			v.Progress = progress
 		}
 	}
 	a.run.views.Store(nil)
 	b.run.views.Store(nil)
 	s.generation.Add(1)
 	s.mu.Unlock()
+	if origin != nil && origin != b && !aside {
+		s.report("forget what a backup was kept for", s.outlive(origin, v))
+	}
 	s.bury(a)
 	if len(j.Renamed) == 0 {
 		return nil
@@ -132,6 +145,28 @@ func (s *Store) renameNoted(j *journal, a, b *record) error {
 	return nil
 }
 
+// progressUnder reads how far the committed version of a had come, as the name of
+// b tells it: a numbered name goes before what the files say. Called without
+// locks, for it reads files.
+func (s *Store) progressUnder(a, b *record) (*Version, layout.Progress) {
+	a.mu.RLock()
+	v := a.committed
+	a.mu.RUnlock()
+	if v == nil || b.run.layout == nil {
+		return nil, layout.Progress{}
+	}
+	var report layout.Report
+	err := v.location(func(dir string) (err error) {
+		report, err = b.run.layout.Inspect(s.disk.Sub(dir), b.match)
+		return err
+	})
+	if err != nil {
+		s.report("read the progress of a checkpoint", err)
+		return nil, layout.Progress{}
+	}
+	return v, report.Progress
+}
+
 // revive puts a record back into the catalog that makeWay took out. Needs its mu.
 func (s *Store) revive(rec *record) {
 	s.mu.Lock()
@@ -166,12 +201,17 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		if a.rel == "" {
 			return unix.EXDEV // a checkpoint into another: copied by whoever wants that
 		}
+		if a.rec.writing(a.rel) {
+			return unix.EBUSY
+		}
+		if old, err := s.disk.Stat(b.path); err == nil && old.IsDir() && b.rec == nil {
+			if err := s.plainEmpty(b.path); err != nil {
+				return err
+			}
+		}
 		sv, err := s.changing(a.rec, a.rel, tgid)
 		if err != nil {
 			return err
-		}
-		if d := a.rec.drafts[a.rel]; d != nil {
-			return unix.EBUSY // still being written
 		}
 		source, from = sv, path.Join(sv.tree(), a.rel)
 		st, err := s.disk.Stat(from)
@@ -230,10 +270,22 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 	return nil
 }
 
+// writing reports whether a path of the checkpoint, or anything below it, is being
+// written. Needs mu.
+func (rec *record) writing(rel string) bool {
+	for p := range rec.drafts {
+		if p == rel || strings.HasPrefix(p, rel+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 // renameOut makes a checkpoint an ordinary directory.
 func (s *Store) renameOut(rec *record, to string) error {
 	s.concludeSave(rec)
-	defer s.lockSettled(rec)()
+	origin, unlock := s.lockMoved(rec, nil)
+	defer unlock()
 	if err := s.usable(rec); err != nil {
 		return err
 	}
@@ -241,10 +293,18 @@ func (s *Store) renameOut(rec *record, to string) error {
 	if !live {
 		return unix.ENOENT
 	}
-	if sv := rec.current(); sv != nil {
-		if len(rec.drafts) > 0 {
-			return unix.EBUSY
+	if len(rec.drafts) > 0 {
+		return unix.EBUSY
+	}
+	if old, err := s.disk.Stat(to); err == nil && old.IsDir() {
+		if err := s.plainEmpty(to); err != nil {
+			return err
 		}
+		if err := s.disk.Rmdir("rename:out", to); err != nil { // it is replaced
+			return err
+		}
+	}
+	if sv := rec.current(); sv != nil {
 		st, err := s.disk.Stat(dir)
 		if err == nil {
 			err = s.unshareTree(dir, &st)
@@ -255,14 +315,31 @@ func (s *Store) renameOut(rec *record, to string) error {
 		if err != nil {
 			return err
 		}
-		return s.deleteRecord(rec, "renamed to "+to)
-	}
-	if err := s.trashHistory(rec, "its name was renamed to "+to); err != nil {
+		v := rec.committed
+		err = s.deleteRecord(rec, "renamed to "+to)
+		if origin != nil {
+			err = errors.Join(err, s.outlive(origin, v))
+		}
 		return err
 	}
-	if err := s.moveVersion("rename:out", rec.committed, dir, to); err != nil {
+	st, err := s.disk.Stat(dir)
+	if err == nil {
+		err = s.unshareTree(dir, &st) // with its earlier versions
+	}
+	if err == nil {
+		err = s.trashHistory(rec, "its name was renamed to "+to)
+	}
+	if err == nil {
+		err = s.moveVersion("rename:out", rec.committed, dir, to)
+	}
+	if err != nil {
 		return err
 	}
+	v := rec.committed
 	s.change(rec, func() { rec.natural, rec.committed = false, nil })
-	return s.forsake(rec, "its name was renamed to "+to)
+	err = s.forsake(rec, "its name was renamed to "+to)
+	if origin != nil {
+		err = errors.Join(err, s.outlive(origin, v))
+	}
+	return err
 }

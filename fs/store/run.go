@@ -38,10 +38,9 @@ type record struct {
 	judged    *Manifest  // what was found under the natural name when it was judged last
 
 	// Guarded by mu.
-	numbers  map[string]Ident    // of live directories, by path in the checkpoint
-	drafts   map[string]*draft   // unpublished or not yet final files, by path
-	doubted  time.Time           // when it was last seen to be changed from outside; zero when it is believed
-	arrivals map[arrival]journey // opens that were sent back to look their name up
+	numbers map[string]Ident  // of live directories, by path in the checkpoint
+	drafts  map[string]*draft // unpublished or not yet final files, by path
+	doubted time.Time         // when it was last seen to be changed from outside; zero when it is believed
 
 	stuck *swapping // a commit that failed and could not be undone; guarded by mu
 
@@ -166,7 +165,7 @@ func (s *Store) checkpoint(dir, name string) *record {
 	}
 	rec := r.records[name]
 	if rec == nil {
-		rec = &record{run: r, name: name, match: m, numbers: map[string]Ident{}, drafts: map[string]*draft{}, arrivals: map[arrival]journey{}}
+		rec = &record{run: r, name: name, match: m, numbers: map[string]Ident{}, drafts: map[string]*draft{}}
 		r.records[name] = rec
 	}
 	return rec

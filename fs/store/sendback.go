@@ -2,77 +2,108 @@ package store
 
 import (
 	"path"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// An open for writing reaches the node of the content that is being replaced. It
-// is answered with ESTALE; the kernel then looks the name up again, in the same
-// thread, is shown the draft, and opens that. Another ESTALE would reach the
-// user, so what a thread was shown must be what its second open finds.
+// An open for writing reaches the node of the content that is being replaced, and
+// a node has no name, or several: hard links are one. So it is answered with
+// ESTALE. The kernel then looks the name up again, in the same thread: that says
+// which name is meant. The thread is shown the draft of that name, and opens it.
+// Another ESTALE would reach the user, so what a thread was shown must be what
+// its second open finds.
 
-// comeback is how long a thread has to come back after it was sent. A draft that
-// nobody came back for is removed.
-const comeback = time.Second
+// comeback is how long a thread has to come back after it was sent: long, for on a
+// machine with too much to do a thread waits. A draft that nobody came back for is
+// removed.
+const comeback = 10 * time.Second
 
 // arrival is a thread on its way back to a name.
 type arrival struct {
-	rel string
-	tid uint32
+	until  time.Time
+	empty  bool // what it opens is truncated
+	looked bool // it has looked the name up
 }
 
-// stage of an arrival.
-type journey int
+// arrivals are the threads that were sent back, by their numbers. They are of no
+// checkpoint: the same inode may lie in two, one renamed aside and one cloned.
+type arrivals struct {
+	mu      sync.Mutex // nothing is locked with it held
+	threads map[uint32]arrival
+}
 
-const (
-	atHome journey = iota // not sent back: a first try
-	sent                  // told to look the name up again
-	shown                 // it has looked
-)
-
-// sendBack answers an open with "look it up again". Needs rec.mu.
-func (rec *record) sendBack(rel string, tid uint32) error {
-	rec.arrivals[arrival{rel, tid}] = sent
+// sendBack answers an open with "look it up again".
+func (s *Store) sendBack(tid uint32, empty bool) error {
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	s.arrivals.threads[tid] = arrival{until: s.clock.Now().Add(comeback), empty: empty}
 	return unix.ESTALE
 }
 
-// arrive ends a journey and says how far it had come. A thread that opens the
-// same node again without having looked cannot look: it comes by a descriptor.
-// Needs rec.mu.
-func (rec *record) arrive(rel string, tid uint32) journey {
-	k := arrival{rel, tid}
-	was := rec.arrivals[k]
-	delete(rec.arrivals, k)
-	return was
+// arrive ends the journey of a thread. One that comes back without having looked
+// cannot look: it comes by a descriptor.
+func (s *Store) arrive(tid uint32) (blind bool) {
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	a, ok := s.arrivals.threads[tid]
+	delete(s.arrivals.threads, tid)
+	return ok && !a.looked && s.clock.Now().Before(a.until)
 }
 
-// welcome prepares the second try of a thread that was sent back: what it is
-// shown now stays open to it, also when the last other writer closes in between.
-// It returns the draft to wait for, nil when there is none. Needs rec.mu.
-func (s *Store) welcome(rec *record, rel string, tid, tgid uint32) *draft {
-	k := arrival{rel, tid}
-	if rec.arrivals[k] == atHome {
-		return nil
+// onItsWay reports whether a thread is on its way, and how it will open.
+func (s *Store) onItsWay(tid uint32) (a arrival, ok bool) {
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	a, ok = s.arrivals.threads[tid]
+	if ok && s.clock.Now().After(a.until) {
+		delete(s.arrivals.threads, tid)
+		ok = false
 	}
-	rec.arrivals[k] = shown
-	d := rec.drafts[rel]
+	return a, ok
+}
+
+// looked notes that a thread on its way has been shown a file.
+func (s *Store) looked(tid uint32) {
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	if a, ok := s.arrivals.threads[tid]; ok {
+		a.looked = true
+		s.arrivals.threads[tid] = a
+	}
+}
+
+// welcome shows a thread that was sent back the draft of the name that it looks
+// up, made if there is none: it stays open to it, also when the last other writer
+// closes in between. It returns the draft to wait for; nil for other names, such
+// as the directories on the way. Needs rec.mu, which it gives back while content
+// is copied.
+func (s *Store) welcome(at place, tid, tgid uint32) (*draft, error) {
+	rec := at.rec
+	a, ok := s.onItsWay(tid)
+	if !ok {
+		return nil, nil
+	}
+	d := rec.drafts[at.rel]
 	if d == nil {
-		// The draft that it was to join is final by now; it is opened again.
-		sv := rec.current()
-		if sv == nil || !sv.rewritten[rel] {
-			return nil
+		dir, ok := rec.live()
+		if !ok {
+			return nil, nil
 		}
-		st, err := s.disk.Stat(path.Join(sv.tree(), rel))
+		st, err := s.disk.Stat(path.Join(dir, at.rel))
 		if err != nil || !st.IsRegular() {
-			return nil
+			return nil, nil
 		}
-		d = s.reopened(sv, rel, s.identities.of(&st))
+		if d, err = s.redraft(at, tid, tgid, a.empty); err != nil {
+			return nil, err
+		}
 	}
+	s.looked(tid)
 	d.openers[tgid] = true
 	d.guests[tid] = true
 	s.clock.AfterFunc(comeback, func() { s.spawn(func() { s.giveUp(d, tid) }) })
-	return d
+	return d, nil
 }
 
 // reopened makes a published file of a save a draft again: visible, and written
@@ -88,11 +119,16 @@ func (s *Store) reopened(sv *save, rel string, id Ident) *draft {
 func (s *Store) giveUp(d *draft, tid uint32) {
 	rec := s.lockDraft(d)
 	defer rec.mu.Unlock()
+	s.unexpect(d, tid)
+}
+
+// unexpect ends the wait for a guest; with the last one the draft is decided
+// about. Needs rec.mu.
+func (s *Store) unexpect(d *draft, tid uint32) {
 	if !d.guests[tid] {
 		return
 	}
 	delete(d.guests, tid)
-	delete(rec.arrivals, arrival{d.rel, tid})
 	if len(d.handles) > 0 || len(d.guests) > 0 || d.gone {
 		return
 	}
@@ -101,19 +137,6 @@ func (s *Store) giveUp(d *draft, tid uint32) {
 	} else {
 		s.neverOpened(d)
 	}
-}
-
-// expire removes a draft that is never opened. Needs rec.mu.
-func (s *Store) expire(d *draft) {
-	s.clock.AfterFunc(comeback, func() {
-		s.spawn(func() {
-			rec := s.lockDraft(d)
-			defer rec.mu.Unlock()
-			if len(d.handles) == 0 && len(d.guests) == 0 && !d.visible && !d.gone {
-				s.neverOpened(d)
-			}
-		})
-	})
 }
 
 // neverOpened removes a draft, and its save when nothing else was changed. Needs

@@ -137,29 +137,25 @@ func (s *Store) truncate(p string, id Ident, f *File, size int64, c Caller) erro
 	rec := at.rec
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if d := rec.drafts[at.rel]; d != nil && d.isReady() && d.ident == id {
-		if err := s.truncateAt(d.path(), id, size); err != nil {
-			return err
-		}
-		if len(d.handles) == 0 { // truncate(2) by name: nobody will close it
+	blind := s.arrive(c.TID)
+	if d := rec.draftOf(at.rel, id); d != nil {
+		delete(d.guests, c.TID)
+		err := s.truncateAt(d.path(), id, size)
+		if len(d.handles) == 0 && len(d.guests) == 0 { // truncate(2) by name: nobody will close it
 			s.settle(d)
 		}
 		s.touch(d.save, tgid)
-		return nil
-	}
-	sv, err := s.openSave(rec)
-	if err != nil {
 		return err
 	}
-	if sv.rewritten[at.rel] && rec.drafts[at.rel] == nil {
-		err := s.truncateAt(path.Join(sv.tree(), at.rel), id, size)
-		s.touch(sv, tgid)
+	if blind {
+		sv, err := s.inPlace(at, id)
+		if err == nil {
+			err = s.truncateAt(path.Join(sv.tree(), at.rel), id, size)
+			s.touch(sv, tgid)
+		}
 		return err
 	}
-	if err := s.redraft(at, tgid, false); err != nil {
-		return err
-	}
-	return unix.ESTALE // the kernel looks the name up again and comes back
+	return s.sendBack(c.TID, size == 0) // the kernel looks the name up again and comes back
 }
 
 func (s *Store) truncateAt(b string, id Ident, size int64) error {

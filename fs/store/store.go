@@ -124,6 +124,7 @@ type Store struct {
 	room       room
 	remains    remains
 	sealed     []*save // found by recovery, to be judged once the mount is usable
+	arrivals   arrivals
 	events     events
 	counters   Counters
 	seq        atomic.Uint64
@@ -187,6 +188,7 @@ func newStore(d disk.Disk, opts Options) *Store {
 	}
 	s.settled.L = &s.mu
 	s.identities.init()
+	s.arrivals.threads = map[uint32]arrival{}
 	if s.clock == nil {
 		s.clock = systemClock{}
 	}

@@ -65,6 +65,7 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 		s.reread(w.next)
 	}
 	rec := s.install(sv, w.old)
+	s.noteHandedOver(rec)
 	s.finish(sv)
 	s.announce(rec, sv, m)
 	s.report("tidy up after a commit", s.afterSwap(w))
@@ -228,7 +229,10 @@ func (s *Store) install(sv *save, old *Version) *record {
 		if sv.removal != "" {
 			return // the old one goes to the trash
 		}
-		if old != nil {
+		if old != nil && old.rec != rec {
+			// It was renamed aside to here, and goes on standing for its old name,
+			// from the history.
+		} else if old != nil {
 			rec.history = append([]*Version{old}, rec.history...)
 		} else if kept {
 			rec.history = append([]*Version{was}, rec.history...)
@@ -244,23 +248,6 @@ func (s *Store) install(sv *save, old *Version) *record {
 		s.leftView(was)
 	}
 	return rec
-}
-
-// inHistory reports whether an aside version lies in the history already: its
-// backup name was removed before the successor was committed.
-func (rec *record) inHistory(v *Version) bool { return path.Dir(v.where()) == historyDir }
-
-// handOver gives a version that was renamed aside to the name it lies under.
-// Needs Store.mu.
-func (s *Store) handOver(v *Version) {
-	for _, r := range s.runs {
-		for _, other := range r.records {
-			if other.committed == v && other.natural {
-				v.rec, v.origin = other, v.rec
-				return
-			}
-		}
-	}
 }
 
 func (rec *record) remove(sv *save) {

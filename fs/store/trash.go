@@ -100,17 +100,20 @@ func (s *Store) joinHistory(rec *record, v *Version) (done bool, err error) {
 	if origin.dead || origin.committed == nil {
 		return false, nil
 	}
+	// Its name first: a version in the history is of whatever name its manifest says.
+	s.change(origin, func() { v.Name, v.Kind = origin.name, origin.match.Kind })
+	if err := s.writeManifest("delete:manifest", &v.Manifest); err != nil {
+		return false, err
+	}
 	if err := s.moveVersion("delete:history", v, rec.path(), path.Join(historyDir, v.ID)); err != nil {
 		return false, err
 	}
 	s.change(rec, func() { rec.natural, rec.committed = false, nil })
 	s.change(origin, func() {
 		v.rec, v.origin = origin, nil
-		v.Name, v.Kind = origin.name, origin.match.Kind
 		origin.history = append([]*Version{v}, origin.history...)
 	})
 	s.leftView(v)
-	s.report("write down a version's name", s.rewriteNotes(origin))
 	s.spawn(func() { s.report("trim the history", s.trimHistory(origin.run.path, origin.name)) })
 	return true, nil
 }

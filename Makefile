@@ -13,6 +13,8 @@ FLAGS ?=
 CUTS ?= 5
 # Rounds of `make killtest`: some 0.7 s each on a machine that does nothing else.
 ROUNDS ?= 200
+# How long `make modeltest` looks.
+TIME ?= 1m
 # What `make fuzz` gives each target: a duration, or a number of executions as 1000x.
 FUZZTIME ?= 5s
 # Debian's Python: python3-torch belongs to it, whatever python3 comes first in PATH.
@@ -63,6 +65,10 @@ powercut: fuse disks ## Cut the power CUTS times under ext4, XFS and btrfs (root
 .PHONY: killtest
 killtest: fuse ## Kill ckptfs and its writers at random moments, ROUNDS times
 	$(call counted,ROUNDS=$(ROUNDS) go test -count=1 -timeout 0 -run Kill $(FLAGS) ./fs)
+
+.PHONY: modeltest
+modeltest: fuse ## Do random operations to a mount and to a model of it, for TIME
+	$(call counted,MODEL_TIME=$(TIME) go test -count=1 -timeout 0 -run Model $(FLAGS) ./fs)
 
 .PHONY: fuzz
 fuzz: ## Look for input that breaks a reader, for FUZZTIME each

@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	case "writer":
 		os.Exit(writer(os.Args[1:]))
+	case "model":
+		os.Exit(modelWorker())
 	}
 	flag.Parse()
 	flag.Set("test.parallel", "16") // they wait more than they work; it fails only for a flag that there is not
@@ -183,8 +185,8 @@ func (m *mounted) stop() {
 		}
 	case <-time.After(20 * time.Second):
 		m.t.Errorf("the mount did not come down\n%s", m.tail())
+		m.cmd.Process.Signal(syscall.SIGQUIT) // its stacks say why
 		detach(m.mnt)
-		m.cmd.Process.Kill()
 		<-done
 	}
 	m.cmd = nil

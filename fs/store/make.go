@@ -200,6 +200,10 @@ func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, dir b
 	rec := at.rec
 	tgid := s.procs.Process(c.TID)
 	rec.mu.Lock()
+	if rec.dead { // forgotten since it was found
+		rec.mu.Unlock()
+		return s.buildEntry(s.placeOfNew(p, dir), mode, c, build, dir)
+	}
 	defer rec.mu.Unlock()
 	if at.rel == "" {
 		return s.makeCheckpoint(rec, mode, c, build, tgid)

@@ -237,7 +237,11 @@ func (d *faultyDisk) Sync(op disk.Op, p string) error {
 
 // memory reports whether the disk below remembers by itself what was synced.
 func (d *faultyDisk) memory() bool {
-	_, ok := d.Disk.(*disktest.Memory)
+	below := d.Disk
+	if tight, ok := below.(*tightDisk); ok {
+		below = tight.Disk
+	}
+	_, ok := below.(*disktest.Memory)
 	return ok
 }
 

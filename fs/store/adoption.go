@@ -53,5 +53,5 @@ func (s *Store) hashVersion(v *Version) error {
 	s.mu.Lock()
 	v.Files = files
 	s.mu.Unlock()
-	return s.writeManifest("adopt:hash", &m)
+	return s.putManifest("adopt:hash", &m, false)
 }

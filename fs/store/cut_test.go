@@ -40,6 +40,19 @@ func (sc scene) String() string {
 	return name
 }
 
+// again is a save whose first attempt is killed.
+var again = pattern{name: "a killed attempt, then a whole one", save: func(p *process, c content) error {
+	first := p.b.process()
+	files := content{"killed", c.epoch, c.step}.files()
+	for _, name := range checkpointFiles[1:] {
+		if err := first.write(path.Join(last, name), files[name]); err != nil {
+			return err
+		}
+	}
+	first.die()
+	return p.save(last, c)
+}}
+
 // scenes are all patterns, and once more those that differ where two directories
 // cannot be swapped, or where nothing private is there yet.
 func scenes() (out []scene) {
@@ -48,6 +61,7 @@ func scenes() (out []scene) {
 	}
 	overwrite, aside := patterns[1], patterns[3]
 	return append(out,
+		scene{pattern: again, exchange: true},
 		scene{pattern: overwrite}, scene{pattern: aside},
 		scene{pattern: overwrite, exchange: true, first: true}, scene{pattern: overwrite, first: true})
 }
@@ -99,8 +113,9 @@ func (sc scene) record(t *testing.T) *disktest.Recording {
 			m.Settle()
 			b.start()
 			b.settle() // hashes what it has found
+		} else {
+			m.Settle()
 		}
-		m.Settle()
 		p := b.process()
 		b.must(sc.pattern.save(p, newSave))
 		b.settle()

@@ -17,10 +17,16 @@ import (
 // may look into it, for what is staged there has lost the directories that it
 // was protected by.
 
-// makePrivate sees to it that the private directory is there, and is safe.
+// makePrivate sees to it that the private directory is there, for good, and is
+// safe. A version that moves into a directory is lost with it.
 func makePrivate(d disk.Disk) error {
 	for _, dir := range []string{Private, stagingDir, manifestDir, historyDir, trashDir, quarantineDir, journalDir} {
 		if err := makePrivateDir(d, dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{Private, ""} {
+		if err := d.Sync("prepare", dir); err != nil {
 			return err
 		}
 	}

@@ -75,7 +75,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	rec := sv.rec
 	// What stops a commit is not undone by the attempt that comes next; nor is it
 	// known, once one was given up, with which file the next one had begun.
-	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.leftOpen && !sv.authorDied() && !sv.mixed {
+	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.leftOpen && !sv.shared && !sv.authorDied() && !sv.mixed {
 		v := s.inspectSave(rec, sv)
 		if v.whole() && len(sv.held) == 0 && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 			s.seal(sv, v)
@@ -92,6 +92,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 		sv.mixed = sv.mixed || rec.run.layout.Core(rel)
 	}
 	sv.recovered, sv.arrived, sv.leftOpen = false, false, false
+	sv.hands, sv.shared = nil, false
 	clear(sv.held)
 	sv.failed = ""
 	for tgid, w := range sv.writers {

@@ -208,6 +208,33 @@ func TestHoleAtExit(t *testing.T) {
 	}
 }
 
+// Ranks write parts of one file, and one of them dies before its turn: nobody
+// hears of it, and the structure is whole (P1).
+func TestPartOfADeadRank(t *testing.T) {
+	for _, hole := range []bool{false, true} {
+		inBubble(t, func(b *bench) {
+			b.seed(map[string]content{last: {"old", 1, 0}})
+			p, files := b.process(), content{"new", 2, 0}.files()
+			b.must(p.write(last+"/config.json", files["config.json"]))
+			b.must(p.write(last+"/training_state.pth", files["training_state.pth"]))
+			data := files["pytorch_model.bin"]
+			whole := bytes.Clone(data)
+			punch(t, data)
+			b.must(p.write(last+"/pytorch_model.bin", data)) // the first rank's part
+			other := b.process()
+			h, err := other.openFile(last+"/pytorch_model.bin", unix.O_RDWR)
+			b.must(err)
+			if !hole { // else this one had another part, and its own is missing
+				_, err = h.WriteAt(whole, 0)
+				b.must(err)
+			}
+			b.must(other.close(h))
+			b.pass(time.Hour)
+			b.shows("settled", map[string]string{"resume": map[bool]string{false: "new", true: "old"}[hole]})
+		})
+	}
+}
+
 // punch zeroes the largest record of a zip.
 func punch(t *testing.T, data []byte) {
 	t.Helper()

@@ -280,13 +280,13 @@ func (s *Store) parkDrafts(sv *save) error {
 // complete; "" when there is no doubt. After a power cut only content that was
 // written down, or that proves itself by checksums, counts.
 func (s *Store) doubts(sv *save) string {
-	if sv.leftOpen {
+	if sv.leftOpen || sv.shared || sv.recovered { // structure does not tell of a part that is missing
 		report, err := sv.rec.run.layout.Verify(s.disk.Sub(sv.tree()), sv.rec.match)
 		switch {
 		case err != nil:
 			return err.Error()
 		case !report.Valid():
-			return "a process exited without closing a file of it, and it is damaged: " + joinWords(report.Problems)
+			return "not all that was to be written was, and it is damaged: " + joinWords(report.Problems)
 		}
 	}
 	if !sv.recovered {

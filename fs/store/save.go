@@ -56,6 +56,8 @@ type save struct {
 	left      []left            // of a sealed save: strangers that its version gets copies of
 	swapped   bool              // sealed, and under its natural name; not durable yet
 	next      *Version          // what a swapped save becomes
+	hands     map[string]uint32 // the process that first wrote each file
+	shared    bool              // a file has several writers: one more may have died before its turn
 	leftOpen  bool              // a process exited with 0 and left a file of it open: nobody said that all was written
 	recovered bool              // found at mount: who wrote it is not known
 	otherBoot bool              // and the machine has been down since
@@ -203,6 +205,13 @@ func (s *Store) touch(sv *save, tgid uint32) {
 func (sv *save) wrote(rel string, tgid uint32) {
 	if !sv.rec.stranger(rel) {
 		sv.authors[tgid] = true
+	}
+	if first, known := sv.hands[rel]; known && first != tgid {
+		sv.shared = true
+	} else if sv.hands == nil {
+		sv.hands = map[string]uint32{rel: tgid}
+	} else {
+		sv.hands[rel] = tgid
 	}
 }
 

@@ -46,12 +46,16 @@ func (s *Store) Lookup(p string, tid uint32) (Attr, error) {
 		tgid := s.procs.Process(tid)
 		var d *draft
 		err := s.WithRoom(func() (err error) {
+			if err := s.failedBefore(tid, p); err != nil {
+				return err
+			}
 			rec.mu.Lock()
 			defer rec.mu.Unlock()
 			d, err = s.welcome(at, tid, tgid)
 			return err
 		})
 		if err != nil {
+			s.failed(tid, p, err)
 			return Attr{}, err
 		}
 		if d != nil {

@@ -25,6 +25,10 @@ type arrival struct {
 	until  time.Time
 	empty  bool // what it opens is truncated
 	looked bool // it has looked the name up
+	// What kept it from being shown a draft. The kernel looks twice before it
+	// believes an error: once to see whether what it knows still holds.
+	path string
+	err  error
 }
 
 // arrivals are the threads that were sent back, by their numbers. They are of no
@@ -49,7 +53,7 @@ func (s *Store) arrive(tid uint32) (blind bool) {
 	defer s.arrivals.mu.Unlock()
 	a, ok := s.arrivals.threads[tid]
 	delete(s.arrivals.threads, tid)
-	return ok && !a.looked && s.clock.Now().Before(a.until)
+	return ok && !a.looked && a.err == nil && s.clock.Now().Before(a.until)
 }
 
 // onItsWay reports whether a thread is on its way, and how it will open.
@@ -74,6 +78,33 @@ func (s *Store) looked(tid uint32) {
 	}
 }
 
+// failed ends the journey of a thread that cannot be shown a draft, with the
+// second look-up of the path that says so.
+func (s *Store) failed(tid uint32, p string, err error) {
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	a := s.arrivals.threads[tid]
+	if a.err != nil {
+		delete(s.arrivals.threads, tid)
+		return
+	}
+	a.path, a.err, a.until = p, err, s.clock.Now().Add(time.Second)
+	s.arrivals.threads[tid] = a
+}
+
+// failedBefore is why a thread could not be shown a draft of a path a moment ago.
+// If it looks up another one, that journey is over.
+func (s *Store) failedBefore(tid uint32, p string) error {
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	a := s.arrivals.threads[tid]
+	if a.err != nil && a.path != p {
+		delete(s.arrivals.threads, tid)
+		return nil
+	}
+	return a.err
+}
+
 // welcome shows a thread that was sent back the draft of the name that it looks
 // up, made if there is none: it stays open to it, also when the last other writer
 // closes in between. It returns the draft to wait for; nil for other names, such
@@ -86,6 +117,10 @@ func (s *Store) welcome(at place, tid, tgid uint32) (*draft, error) {
 		return nil, nil
 	}
 	d := rec.drafts[at.rel]
+	if d == nil && a.looked {
+		s.arrive(tid) // it never came to open what it was shown
+		return nil, nil
+	}
 	if d == nil {
 		dir, ok := rec.live()
 		if !ok {

@@ -225,7 +225,8 @@ func sorted(list []disk.Entry, staged []string) []Dirent {
 }
 
 // reach calls f with where the inode that (p, id) names lies in the backing
-// directory, for calls that work on names; it stays there until f returns.
+// directory, for calls that work on names; it stays there until f returns. In a
+// checkpoint it is that inode, whatever the name has come to mean meanwhile.
 func (s *Store) reach(p string, id Ident, f func(backing string, rec *record) error) error {
 	if private(p) {
 		return unix.ENOENT
@@ -243,7 +244,18 @@ func (s *Store) reach(p string, id Ident, f func(backing string, rec *record) er
 	if !ok {
 		return unix.ENOENT
 	}
-	return f(path.Join(dir, at.rel), at.rec)
+	b := path.Join(dir, at.rel)
+	if id.Ino != 0 && id.Ino < synthetic {
+		// The name may be another file's by now: ESTALE has it looked up again.
+		st, err := s.disk.Stat(b)
+		if err == nil && !st.IsDir() && s.identities.of(&st) != id {
+			err = unix.ESTALE
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f(b, at.rec)
 }
 
 // Readlink reads a symbolic link.

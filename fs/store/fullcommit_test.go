@@ -170,7 +170,7 @@ func TestHeldBackHoldsTheSaveBack(t *testing.T) {
 				for _, name := range checkpointFiles {
 					b.must(p.write(last+"/"+name, files[name]))
 				}
-				if len(b.Quarantine()) != 1 {
+				if len(b.happened("quarantine")) == 0 { // it may have given way already
 					t.Fatal("nothing was held back")
 				}
 				c.after(b, p)

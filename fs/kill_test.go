@@ -209,7 +209,7 @@ func (k *killing) pick() *trainer { return k.trainers[k.rnd.IntN(len(k.trainers)
 
 // pause is the random moment.
 func (k *killing) pause(most time.Duration) {
-	time.Sleep(time.Duration(k.rnd.Int64N(int64(most))))
+	time.Sleep(time.Duration(k.rnd.Int64N(int64(most)))) // the random moment
 }
 
 func (k *killing) killDaemon() {

@@ -162,7 +162,7 @@ func (l *life) released() error {
 		}
 	})
 	got := ""
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) { // the pace of asking
 		b, err := os.ReadFile(l.m.path(".ckptfs", "metrics"))
 		if err != nil {
 			return err

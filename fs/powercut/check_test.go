@@ -161,7 +161,7 @@ func (m *machine) saveAgain(pattern string, n int) error {
 	if err := saves.Save(run, pattern, tokenOf(n), 1<<10); err != nil {
 		return err
 	}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) { // the pace of asking
 		for _, view := range views {
 			if token, _ := saves.Load(filepath.Join(run, view)); token == tokenOf(n) {
 				return nil

@@ -174,7 +174,7 @@ func (m *machine) halt() {
 
 // unmount waits for whoever is still about to leave.
 func unmount(at string) error {
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the pace of asking
 		err := unix.Unmount(at, 0)
 		if err == nil || !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
 			if err != nil {

@@ -158,6 +158,6 @@ func noise(dir string) int {
 			fmt.Println("failed:", err)
 			return 1
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // the noise of another process
 	}
 }

@@ -67,7 +67,7 @@ func (m *machine) spawn(cmd *exec.Cmd, said func(verb string, n int)) {
 // real run left is pruned: before that, there is nothing to lose.
 func (m *machine) awaitPromises(first int) {
 	m.t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // the pace of asking
 		made, waiting := m.ledger.made(math.MaxInt64), 0
 		for _, pattern := range saves.Patterns {
 			if made[pattern] < first {

@@ -166,7 +166,8 @@ func (k *killing) checkGone() {
 		}
 		for _, dir := range dirs {
 			if left := k.list(".ckptfs/" + dir); len(left) > 0 {
-				return fmt.Sprintf("%s holds %v", dir, left)
+				ls, _ := os.ReadFile(k.m.path(".ckptfs/ls.json")) // who is in use, and why what is kept is
+				return fmt.Sprintf("%s holds %v; ls says %s", dir, left, ls)
 			}
 		}
 		return ""

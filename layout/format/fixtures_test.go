@@ -18,7 +18,7 @@ type fixture struct {
 func fixtures(t testing.TB) []fixture {
 	t.Helper()
 	var all []fixture
-	for _, glob := range []string{"formats/*.*", "runs/enstack/last_checkpoint/*"} {
+	for _, glob := range []string{"formats/*.*", "formats/dcp/.metadata", "runs/enstack/last_checkpoint/*"} {
 		paths, err := filepath.Glob(filepath.Join("../../testdata", glob))
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("no fixtures in %s: %v", glob, err)

@@ -28,11 +28,12 @@ const (
 	NPZ         = "npz"
 	Zip         = "zip" // a zip of something else, e.g. .keras
 	HDF5        = "hdf5"
+	DCP         = "dcp-metadata" // the index of torch.distributed.checkpoint
 	Unknown     = "opaque"
 )
 
 // Names lists the formats.
-var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, HDF5, Unknown}
+var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, HDF5, DCP, Unknown}
 
 // Result is what Check found out about one file.
 type Result struct {
@@ -54,15 +55,10 @@ type Result struct {
 	// nothing is.
 	Problem string
 
-	// Scalars are the plain values of the metadata: nil, bool, int64, float64,
-	// string, and []any and map[string]any of these. What is no plain value
-	// (a tensor, an object) is Opaque. Nil when there are none or too many.
-	Scalars map[string]any
+	// Scalars are the plain values of the metadata. Nil when there are none or
+	// too many.
+	Scalars Scalars
 }
-
-// Opaque stands in Scalars for a value that is there but cannot be told
-// without executing code.
-type Opaque struct{}
 
 // Damage says that a file is not what a writer that finished leaves. All other
 // errors of this package come from reading.
@@ -121,6 +117,9 @@ func choose(base string, head []byte) (format string, read reader, promised bool
 		return Zip, readZip, true
 	case ".h5", ".hdf5":
 		return HDF5, readHDF5, true
+	}
+	if isDCPMetadata(base) && len(head) > 0 && (head[0] == opProto || head[0] == 0) {
+		return DCP, readDCP, true
 	}
 	// Only torch writes .pt and the like. A .bin or .pkl can be anything, but
 	// one that begins as a zip comes from torch too. Elsewhere such beginnings

@@ -17,6 +17,7 @@ func TestCheckReadsFixtures(t *testing.T) {
 	}
 	torch := want{TorchZip, true, true, false}
 	wants := map[string]want{
+		".metadata":             {DCP, true, false, false},
 		"arrays.npz":            {NPZ, true, true, false},
 		"composer_like.pt":      torch,
 		"config.json":           {JSON, true, true, true},
@@ -51,7 +52,7 @@ func TestCheckReadsScalars(t *testing.T) {
 	state := fixtureNamed(t, "training_state.pth")
 	scalars := check(state.name, state.data).Scalars
 	delete(scalars, "optimizer_state_dict")
-	want := map[string]any{
+	want := Scalars{
 		"epoch":         int64(2),
 		"step":          int64(0),
 		"total_batches": int64(10),
@@ -71,33 +72,27 @@ func TestCheckReadsScalars(t *testing.T) {
 	}{
 		{"lightning_like.ckpt", "epoch", int64(4)},
 		{"lightning_like.ckpt", "global_step", int64(1234)},
+		{"composer_like.pt", "state.timestamp.*.batch", int64(400)},
+		{"fairseq_like.pt", "extra_state.train_iterator.epoch", int64(6)},
+		{"fairseq_like.pt", "optimizer_history[-1].num_updates", int64(9000)},
+		{"detectron_like.pth", "iteration", int64(4999)},
 		{"lightning_like.ckpt", "loops.fit_loop.epoch_progress.current.completed", int64(4)},
 		{"lightning_like.ckpt", "state_dict.weight", Opaque{}},
-		{"lightning_like.ckpt", "optimizer_states.0.state.1.exp_avg", Opaque{}},
+		{"lightning_like.ckpt", "optimizer_states[0].state.1.exp_avg", Opaque{}},
 		{"torch_legacy.pth", "step", int64(500)},
 		{"arrays.npz", "epoch", int64(2)},
 		{"model.safetensors", "format", "pt"},
 		{"config.json", "num_labels", int64(2)},
 	} {
 		f := fixtureNamed(t, c.file)
-		if got := lookup(check(f.name, f.data).Scalars, c.path); got != c.want {
+		if got := get(check(f.name, f.data).Scalars, c.path); got != c.want {
 			t.Errorf("%s: %s is %v, want %v", c.file, c.path, got, c.want)
 		}
 	}
 }
 
-// lookup follows a path of keys and indexes, separated by dots.
-func lookup(v any, path string) any {
-	for key := range strings.SplitSeq(path, ".") {
-		switch c := v.(type) {
-		case map[string]any:
-			v = c[key]
-		case []any:
-			v = c[int(key[0]-'0')]
-		default:
-			return nil
-		}
-	}
+func get(s Scalars, pattern string) any {
+	v, _ := s.Get(pattern)
 	return v
 }
 
@@ -111,7 +106,7 @@ func TestCheckRefusesEveryCut(t *testing.T) {
 			if promised && n > 0 && res.Format == Unknown || res.Proven {
 				t.Fatalf("%s, first %d of %d bytes: passes as %+v", f.name, n, len(f.data), res)
 			}
-			if promised && res.Problem == "" && !(n == 0 && f.name == "pytorch_model.bin") {
+			if promised && res.Problem == "" && !(n == 0 && (f.name == "pytorch_model.bin" || f.name == ".metadata")) {
 				t.Fatalf("%s, first %d of %d bytes: no problem found", f.name, n, len(f.data))
 			}
 		}

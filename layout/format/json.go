@@ -16,11 +16,8 @@ const (
 // readJSON reads a whole JSON text. That every byte made sense is also the
 // best proof of its content that it can give.
 func readJSON(r io.ReaderAt, size int64, res *Result) error {
-	if size > maxJSON {
-		return errLimit
-	}
-	data := make([]byte, size)
-	if err := readAt(r, data, 0); err != nil {
+	data, err := jsonText(r, size)
+	if err != nil {
 		return err
 	}
 	v, err := parseJSON(data)
@@ -30,6 +27,15 @@ func readJSON(r io.ReaderAt, size int64, res *Result) error {
 	res.Scalars, _ = v.(map[string]any)
 	res.Proven, res.Checked, res.Verified = true, true, true
 	return nil
+}
+
+// jsonText reads the whole text, which a proof of it takes anyway.
+func jsonText(r io.ReaderAt, size int64) ([]byte, error) {
+	if size > maxJSON {
+		return nil, errLimit
+	}
+	data := make([]byte, size)
+	return data, readAt(r, data, 0)
 }
 
 // parseJSON reads one JSON text as Python's json module writes it: with NaN,
@@ -97,24 +103,44 @@ func (p *jsonParser) object(depth int) (any, error) {
 		out = map[string]any{}
 	}
 	err := p.members('}', func() error {
-		p.space()
-		if p.peek() != '"' {
-			return p.damaged("a name is missing")
-		}
-		raw, err := p.string()
+		key, err := p.key()
 		if err != nil {
 			return err
 		}
-		if p.space(); !p.word(":") {
-			return p.damaged("a colon is missing")
-		}
 		v, err := p.value(depth + 1)
 		if err == nil && p.left >= 0 {
-			out[unquote(raw)] = v
+			out[key] = v
 		}
 		return err
 	})
 	return out, err
+}
+
+// key reads a name and the colon behind it. It is "" when values are not kept.
+func (p *jsonParser) key() (string, error) {
+	if p.space(); p.peek() != '"' {
+		return "", p.damaged("a name is missing")
+	}
+	raw, err := p.string()
+	if err != nil {
+		return "", err
+	}
+	if p.space(); !p.word(":") {
+		return "", p.damaged("a colon is missing")
+	}
+	if p.left < 0 {
+		return "", nil
+	}
+	return unquote(raw), nil
+}
+
+// skip reads a value and keeps nothing of it.
+func (p *jsonParser) skip(depth int) error {
+	left := p.left
+	p.left = -1
+	_, err := p.value(depth)
+	p.left = left
+	return err
 }
 
 func (p *jsonParser) array(depth int) (any, error) {

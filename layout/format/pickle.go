@@ -16,7 +16,8 @@ const (
 )
 
 // A pickle is what a scan found: the object, with everything that would need
-// code to build it as Opaque, and the storages that it names.
+// code to build it as Opaque, and the storages that it names. A tensor of a
+// single number says where that lies.
 type pickle struct {
 	top      any
 	storages map[storage]struct{}
@@ -25,8 +26,12 @@ type pickle struct {
 // scanPickle runs one pickle up to its STOP and leaves the cursor behind it.
 // It is a pickle machine that can only build plain values: it looks up no
 // names and calls nothing.
-func scanPickle(c *cursor) (*pickle, error) {
-	m := &machine{in: c, memo: map[uint32]any{}, memory: maxPickleMemory, storages: map[storage]struct{}{}}
+func scanPickle(c *cursor) (*pickle, error) { return scanObjects(c, nil) }
+
+// scanObjects is scanPickle that also tells built of every object with its
+// attributes, as soon as it has them.
+func scanObjects(c *cursor, built func(class global, attributes dict)) (*pickle, error) {
+	m := &machine{in: c, memo: map[uint32]any{}, memory: maxPickleMemory, storages: map[storage]struct{}{}, built: built}
 	for range maxOpcodes {
 		op, err := c.byte()
 		if err != nil {
@@ -54,6 +59,7 @@ type machine struct {
 	memo     map[uint32]any
 	memory   int64 // bytes that may still be spent
 	storages map[storage]struct{}
+	built    func(class global, attributes dict) // nil when nobody asks for objects
 }
 
 // step runs one opcode: those that carry an argument here, those that only

@@ -45,17 +45,33 @@ func (m *machine) call(callee, args any) any {
 				return t.scalar(string(b))
 			}
 		}
+	case "torch._utils._rebuild_tensor_v2":
+		if len(a) > 2 {
+			s, ok1 := a[0].(storage)
+			at, ok2 := a[1].(int64)
+			shape, ok3 := a[2].(tuple)
+			if ok1 && ok2 && ok3 && len(shape) == 0 {
+				m.memory -= costContainer
+				return scalarTensor{storage: s, at: at}
+			}
+		}
 	}
 	return Opaque{}
 }
 
-// setState is BUILD for the one object that needs it: the byte order of a
-// numpy dtype is in its state. The attributes of a dict are no entries.
-func setState(v, state any) {
-	t, ok1 := v.(*dtype)
-	s, ok2 := state.(tuple)
-	if ok1 && ok2 && len(s) > 1 {
-		t.big = s[1] == any(">")
+// setState is BUILD. It matters for two kinds: the byte order of a numpy dtype
+// is in its state, and an object is told of. The attributes of a dict are no
+// entries.
+func (m *machine) setState(v, state any) {
+	switch v := v.(type) {
+	case *dtype:
+		if s, ok := state.(tuple); ok && len(s) > 1 {
+			v.big = s[1] == any(">")
+		}
+	case object:
+		if attributes, ok := state.(dict); ok {
+			m.built(v.class, attributes)
+		}
 	}
 }
 

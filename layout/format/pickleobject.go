@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// The values of a scan besides nil, bool, int64, float64, string and Opaque.
+// The values of a scan besides nil, bool, int64, float64, string, Opaque and
+// storage.
 type (
 	dict     map[string]any // numbers as keys are written in decimal
 	list     struct{ items []any }
@@ -13,7 +14,8 @@ type (
 	rawBytes string
 	bigInt   string // little-endian two's complement, more than 8 bytes
 	global   struct{ module, name string }
-	dtype    struct { // of numpy
+	object   struct{ class global } // kept only where somebody asks for objects
+	dtype    struct {               // of numpy
 		code string
 		big  bool // big-endian
 	}
@@ -92,17 +94,17 @@ func (m *machine) construct(op byte) error {
 		}
 		return m.push(m.call(v[0], v[1]))
 	case opNewObj:
-		_, err := m.popN(2)
-		return m.pushObject(err)
+		v, err := m.popN(2)
+		return m.pushObject(v, err)
 	case opNewObjEx:
-		_, err := m.popN(3)
-		return m.pushObject(err)
+		v, err := m.popN(3)
+		return m.pushObject(v, err)
 	case opBuild:
 		state, err := m.pop()
 		if err != nil {
 			return err
 		}
-		return m.onTop(func(v any) error { setState(v, state); return nil })
+		return m.onTop(func(v any) error { m.setState(v, state); return nil })
 	case opStackGlobal:
 		v, err := m.popN(2)
 		if err != nil {
@@ -119,15 +121,21 @@ func (m *machine) construct(op byte) error {
 		if err != nil {
 			return err
 		}
-		m.name(id)
-		return m.push(Opaque{})
+		return m.push(m.name(id))
 	}
 	return malformed(op, "unknown")
 }
 
-func (m *machine) pushObject(err error) error {
+// pushObject makes an object of the class that made begins with.
+func (m *machine) pushObject(made []any, err error) error {
 	if err != nil {
 		return err
+	}
+	if m.built != nil && len(made) > 0 {
+		if class, ok := made[0].(global); ok {
+			m.memory -= costContainer
+			return m.push(object{class})
+		}
 	}
 	return m.push(Opaque{})
 }
@@ -154,21 +162,24 @@ func (m *machine) inst() error {
 		return err
 	}
 	_, err := m.popMark()
-	return m.pushObject(err)
+	return m.pushObject(nil, err)
 }
 
-// name notes a storage. A persistent id that is none belongs to another
-// program than torch.
-func (m *machine) name(id any) {
+// name notes a storage and gives it. A persistent id that is none belongs to
+// another program than torch.
+func (m *machine) name(id any) any {
 	t, ok := id.(tuple)
 	if !ok || len(t) < 5 || t[0] != any("storage") {
-		return
+		return Opaque{}
 	}
 	class, ok1 := t[1].(global)
 	key, ok2 := t[2].(string)
 	numel, ok3 := t[4].(int64)
-	if ok1 && ok2 && ok3 {
-		m.memory -= costContainer + int64(len(class.name)+len(key))
-		m.storages[storage{class: class.name, key: key, numel: numel}] = struct{}{}
+	if !ok1 || !ok2 || !ok3 {
+		return Opaque{}
 	}
+	s := storage{class: class.name, key: key, numel: numel}
+	m.memory -= 2*costContainer + int64(len(class.name)+len(key))
+	m.storages[s] = struct{}{}
+	return s
 }

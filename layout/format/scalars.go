@@ -15,7 +15,7 @@ const (
 // the shared and circular references that a pickle can hold. It goes breadth
 // first, so that the limits cut off what is deep, and gives nil when the top
 // is no dict or is too large itself.
-func plain(top any) map[string]any {
+func plain(top any) Scalars {
 	d, ok := top.(dict)
 	if !ok {
 		return nil

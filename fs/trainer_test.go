@@ -42,21 +42,24 @@ func train(dir, pattern, kind string, from int) int {
 		io.Copy(io.Discard, os.Stdin)
 		enough.Store(true)
 	}()
+	status := 0
 	for n := from; !enough.Load(); n++ {
 		token := fmt.Sprintf("%06d", n)
 		shown, err := false, saves.SaveBy(dir, pattern, token, func(dir string) error { return kinds[kind](dir, token) })
 		if err == nil {
 			shown, err = concluded(dir, pattern, token)
 		}
+		status = 0
 		switch {
 		case err != nil:
+			status = 1 // a trainer that ended with 0 would say that what it wrote of this save is all
 			fmt.Println("failed:", strings.ReplaceAll(err.Error(), "\n", ": "))
 			time.Sleep(5 * time.Millisecond) // as a trainer that is not mad
 		case shown:
 			fmt.Println("saved", n)
 		}
 	}
-	return 0
+	return status
 }
 
 // concluded syncs the checkpoint, and reports whether a view shows it then.

@@ -88,7 +88,7 @@ type model struct {
 }
 
 func newModel() *model {
-	l, err := layout.ByName("enstack")
+	l, err := layout.ByName(layout.Builtin(), "enstack")
 	if err != nil {
 		panic(err)
 	}

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"path"
@@ -32,27 +33,54 @@ var builtin = sync.OnceValue(func() []*Layout {
 		}
 		all = append(all, l)
 	}
-	slices.SortFunc(all, func(a, b *Layout) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	return sorted(all)
 })
 
-// Builtin lists the layouts that come with the program, sorted by name.
+// Builtin lists the layouts that come with the program: first those whose names
+// are the surest, generic ones last.
 func Builtin() []*Layout { return slices.Clone(builtin()) }
 
-// ByName finds a built-in layout. The error names those that there are.
-func ByName(name string) (*Layout, error) {
+// With puts a user's layouts before the built-in ones. One that has the name of
+// a built-in one stands in its place.
+func With(own []*Layout) []*Layout {
+	all := slices.Clone(own)
 	for _, l := range builtin() {
-		if l.Name == name {
-			return l, nil
+		if find(own, l.Name) == nil {
+			all = append(all, l)
 		}
 	}
-	return nil, fmt.Errorf("no layout is called %q; there are: %s", name, builtinNames())
+	return all
 }
 
-func builtinNames() string {
-	var names []string
-	for _, l := range builtin() {
-		names = append(names, l.Name)
+// ByName finds a layout. The error names those that there are.
+func ByName(among []*Layout, name string) (*Layout, error) {
+	if l := find(among, name); l != nil {
+		return l, nil
 	}
-	return strings.Join(names, ", ")
+	return nil, fmt.Errorf("no layout is called %q; there are: %s", name, names(among))
+}
+
+func find(among []*Layout, name string) *Layout {
+	for _, l := range among {
+		if l.Name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// sorted orders layouts as they are tried where only names are known.
+func sorted(all []*Layout) []*Layout {
+	slices.SortFunc(all, func(a, b *Layout) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), strings.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+func names(among []*Layout) string {
+	var all []string
+	for _, l := range among {
+		all = append(all, l.Name)
+	}
+	return strings.Join(all, ", ")
 }

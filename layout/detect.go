@@ -1,30 +1,135 @@
 package layout
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"io/fs"
 	"strings"
+
+	"ckptfs/layout/format"
 )
 
-// Detect finds the built-in layout that the entries of a run fit: the one that
-// matches most of them. l is nil when none matches any. why is a sentence for
-// the user that says what the choice rests on.
-func Detect(names []string, isDir func(name string) bool) (l *Layout, why string) {
-	var found []string
-	for _, candidate := range builtin() {
-		var matched []string
-		for _, name := range names {
-			if _, ok := candidate.Match(name, isDir(name)); ok {
-				matched = append(matched, name)
-			}
-		}
-		if len(matched) > len(found) {
-			l, found = candidate, matched
+// Seen is an entry of a run, as Detect looks at it.
+type Seen struct {
+	Name  string
+	IsDir bool
+	// Look opens what the entry holds: the directory, or a directory that holds
+	// the file. Nil, or what it gives is, where nothing can be looked at.
+	Look func() fs.FS
+}
+
+// telltale is what nobody else writes: names of files, or keys in their metadata.
+type telltale struct {
+	files []string
+	keys  []string
+}
+
+// A fit says how well a layout fits the entries of a run.
+type fit struct {
+	layout  *Layout
+	matched []string
+	proof   string // the checkpoint that holds what only this trainer writes, "" for none
+}
+
+// looked is how many checkpoints Detect looks into.
+const looked = 3
+
+// Detect finds the layout, of those that there are, that the entries of a run
+// fit. What the checkpoints hold decides before what they are called: the names
+// of one trainer are another's too. Then the layout that knows the most names,
+// then the one that goes first. l is nil when none matches any. why is a
+// sentence for the user that says what the choice rests on.
+func Detect(among []*Layout, entries []Seen) (l *Layout, why string) {
+	var best fit
+	for _, candidate := range among {
+		f := candidate.fit(entries)
+		if len(f.matched) > 0 && (best.layout == nil || f.compare(best) > 0) {
+			best = f
 		}
 	}
-	if l == nil {
-		return nil, fmt.Sprintf("No entry is named like a checkpoint of a known layout (%s).", builtinNames())
+	if best.layout == nil {
+		return nil, fmt.Sprintf("No entry is named like a checkpoint of a known layout (%s).", names(among))
 	}
-	return l, fmt.Sprintf("Layout %s: it names checkpoints like %s.", l.Name, some(found))
+	why = fmt.Sprintf("Layout %s: it names checkpoints like %s.", best.layout.Name, some(best.matched))
+	if best.proof != "" {
+		why = fmt.Sprintf("Layout %s: it names checkpoints like %s, and %s holds what it writes.", best.layout.Name, some(best.matched), best.proof)
+	}
+	return best.layout, why
+}
+
+// compare is positive when f fits better than g.
+func (f fit) compare(g fit) int {
+	return cmp.Or(
+		cmp.Compare(len(f.proof), 0)-cmp.Compare(len(g.proof), 0),
+		cmp.Compare(len(f.matched), len(g.matched)),
+		cmp.Compare(g.layout.rank, f.layout.rank),
+		strings.Compare(g.layout.Name, f.layout.Name),
+	)
+}
+
+func (l *Layout) fit(entries []Seen) fit {
+	f := fit{layout: l}
+	looks := 0
+	for _, e := range entries {
+		m, ok := l.Match(e.Name, e.IsDir)
+		if !ok {
+			continue
+		}
+		f.matched = append(f.matched, e.Name)
+		if f.proof != "" || looks == looked || e.Look == nil || !m.Checkpoint() {
+			continue
+		}
+		looks++
+		if fsys := e.Look(); fsys != nil && l.proves(fsys, m) {
+			f.proof = e.Name
+		}
+	}
+	return f
+}
+
+// proves reports whether a checkpoint holds what only this trainer writes; where
+// there is no such thing, all that the layout requires.
+func (l *Layout) proves(fsys fs.FS, m Match) bool {
+	if len(l.telltale.files) == 0 && len(l.telltale.keys) == 0 {
+		report, err := l.Inspect(fsys, m)
+		return err == nil && len(report.Files) > 0 && l.Requires(m.Type) && report.Complete()
+	}
+	told := false
+	_ = fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.IsDir():
+		case matchesAny(l.telltale.files, path), d.Type().IsRegular() && l.holdsKey(fsys, path):
+			told = true
+			return fs.SkipAll
+		}
+		return nil // what cannot be read tells nothing
+	})
+	return told
+}
+
+// holdsKey reports whether the metadata of a file has one of the telltale keys.
+func (l *Layout) holdsKey(fsys fs.FS, path string) bool {
+	if len(l.telltale.keys) == 0 || l.file(path) == nil {
+		return false
+	}
+	f, err := fsys.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was only read
+	info, err := f.Stat()
+	r, ok := f.(io.ReaderAt)
+	if err != nil || !ok {
+		return false
+	}
+	scalars := format.Check(path, r, info.Size()).Scalars
+	for _, key := range l.telltale.keys {
+		if _, ok := scalars.Get(key); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // some names up to three of several.

@@ -11,14 +11,17 @@ import (
 // A group is a part of a checkpoint that exactly one of several files usually
 // makes up: the weights as model.safetensors or as pytorch_model.bin.
 type group struct {
+	typ      Type // of the checkpoints that it belongs to
 	required bool
 	core     bool
+	when     []string // required only where one of these is, ...
+	unless   []string // ... and none of these
 	anyOf    []file
 }
 
 // A file says what is known about the files that a pattern matches.
 type file struct {
-	pattern string   // path.Match, relative to the checkpoint
+	pattern string   // relative to the checkpoint
 	formats []string // what they may be; empty for anything
 	keys    []string // what their metadata has to hold
 }
@@ -29,8 +32,8 @@ func (l *Layout) Core(path string) bool {
 	return slices.ContainsFunc(l.groups, func(g group) bool { return g.core && g.has(path) })
 }
 
-// CoreGroups lists the core files: of each group at least one pattern
-// (path.Match) must have been rewritten for a save to be whole.
+// CoreGroups lists the core files: of each group at least one pattern that has
+// a file must have been rewritten for a save to be whole.
 func (l *Layout) CoreGroups() [][]string {
 	var all [][]string
 	for _, g := range l.groups {
@@ -40,6 +43,9 @@ func (l *Layout) CoreGroups() [][]string {
 	}
 	return all
 }
+
+// InGroup reports whether a file is one of a group that CoreGroups gave.
+func InGroup(group []string, path string) bool { return matchesAny(group, path) }
 
 // file finds what is known about a file, nil when nothing is.
 func (l *Layout) file(path string) *file {
@@ -65,12 +71,17 @@ func (g group) patterns() []string {
 	return all
 }
 
-// missing says in words what a required group lacks, "" when nothing. other
-// names what is in a file's place without being a regular file.
-func (g group) missing(files []FileReport, other map[string]string) string {
-	if !g.required {
-		return ""
+// applies reports whether the group is required of a checkpoint with such files.
+func (g group) applies(typ Type, files []FileReport) bool {
+	there := func(patterns []string) bool {
+		return slices.ContainsFunc(files, func(f FileReport) bool { return matchesAny(patterns, f.Path) })
 	}
+	return g.required && g.typ == typ && (len(g.when) == 0 || there(g.when)) && !there(g.unless)
+}
+
+// missing says in words what a group lacks, "" when nothing. other names what is
+// in a file's place without being a regular file.
+func (g group) missing(files []FileReport, other map[string]string) string {
 	what, remark := "one of "+strings.Join(g.patterns(), ", "), "%s is %s"
 	if len(g.anyOf) == 1 {
 		what, remark = g.anyOf[0].pattern, "%[2]s"

@@ -30,30 +30,36 @@ func (l *Layout) Verify(fsys fs.FS, m Match) (Report, error) {
 type check func(name string, r io.ReaderAt, size int64) format.Result
 
 func (l *Layout) inspect(fsys fs.FS, m Match, check check) (Report, error) {
-	in := &inspection{layout: l, fsys: fsys, check: check, other: map[string]string{}}
+	in := &inspection{
+		layout: l, typ: m.Type, fsys: fsys, check: check, other: map[string]string{},
+		scalars: make([]format.Scalars, len(l.metadata.sources)),
+		factors: map[string]format.Scalars{},
+	}
+	if in.typ == "" {
+		in.typ = Dir
+	}
 	if err := fs.WalkDir(fsys, ".", in.visit); err != nil {
 		return Report{}, fmt.Errorf("inspect checkpoint: %w", err)
 	}
-	for _, g := range l.groups {
-		if what := g.missing(in.report.Files, in.other); what != "" {
-			in.report.Missing = append(in.report.Missing, what)
-		}
-	}
-	in.report.Missing = append(in.report.Missing, in.keys...)
+	in.report.Missing = in.missing()
 	in.report.Progress = l.metadata.progress(m, in.scalars)
-	in.report.Metrics = l.metadata.metrics(in.scalars)
+	in.report.Metrics = l.metadata.metrics(m, in.scalars)
+	in.report.BestName = l.metadata.best(in.scalars)
 	return in.report, nil
 }
 
 // An inspection is the state of one Inspect.
 type inspection struct {
 	layout  *Layout
+	typ     Type
 	fsys    fs.FS
 	check   check
 	report  Report
-	other   map[string]string // what lies under a name without being a regular file
-	keys    []string          // metadata that is missing, in words
-	scalars map[string]any    // of the file that the layout reads progress from
+	other   map[string]string         // what lies under a name without being a regular file
+	keys    []string                  // metadata that is missing, in words
+	scalars []format.Scalars          // of the files that the layout reads progress from, by source
+	factors map[string]format.Scalars // of those that say how many files there are, by pattern
+	indexes []index
 }
 
 // visit is called for each entry, sorted by path.
@@ -85,9 +91,7 @@ func (in *inspection) visit(path string, d fs.DirEntry, err error) error {
 		}
 		in.keys = append(in.keys, f.missingKeys(path, res)...)
 	}
-	if path == in.layout.metadata.file {
-		in.scalars = res.Scalars
-	}
+	in.keep(path, res.Scalars)
 	if res.Problem != "" && !in.layout.Stranger(path) {
 		in.report.Problems = append(in.report.Problems, path+": "+res.Problem)
 	}
@@ -102,6 +106,44 @@ func (in *inspection) visit(path string, d fs.DirEntry, err error) error {
 		Problem:  res.Problem,
 	})
 	return nil
+}
+
+// keep remembers the scalars of a file that the layout asks for.
+func (in *inspection) keep(path string, scalars format.Scalars) {
+	if scalars == nil {
+		return
+	}
+	for i, src := range in.layout.metadata.sources {
+		if in.scalars[i] == nil && matches(src.file, path) {
+			in.scalars[i] = scalars
+		}
+	}
+	for _, c := range in.layout.counted {
+		if c.from != "" && in.factors[c.from] == nil && matches(c.from, path) {
+			in.factors[c.from] = scalars
+		}
+	}
+}
+
+// missing says in words what the layout requires and is not there.
+func (in *inspection) missing() (all []string) {
+	files := in.report.Files
+	for _, g := range in.layout.groups {
+		if !g.applies(in.typ, files) {
+			continue
+		}
+		if what := g.missing(files, in.other); what != "" {
+			all = append(all, what)
+		}
+	}
+	all = append(all, in.keys...)
+	for _, c := range in.layout.counted {
+		all = append(all, c.lacking(files, in.factors[c.from])...)
+	}
+	for _, idx := range in.indexes {
+		all = append(all, idx.lacking(files)...)
+	}
+	return all
 }
 
 // look opens one file and checks it.
@@ -121,6 +163,9 @@ func (in *inspection) look(path string) (res format.Result, size int64, err erro
 	}
 	watched := &watchedReader{r: r}
 	res = in.check(path, watched, info.Size())
+	if res.Problem == "" && format.IsIndex(path) {
+		res.Problem = in.index(path, watched, info.Size())
+	}
 	if watched.err != nil {
 		return res, 0, fmt.Errorf("read %s: %w", path, watched.err)
 	}

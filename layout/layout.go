@@ -2,11 +2,12 @@
 // whole one consists of, and how far training had come when it was saved.
 //
 // A layout is data: one YAML file per trainer, embedded here and read by one
-// engine. The engine only reads; it takes an io/fs.FS that is rooted at one
-// checkpoint directory, never a path, so that it cannot leave it.
+// engine; no trainer's name is in the code. The engine only reads; it takes an
+// io/fs.FS that is rooted at one checkpoint, never a path, so that it cannot
+// leave it.
 package layout
 
-import "path"
+import "slices"
 
 // Kind says what role a checkpoint plays in a run.
 type Kind string
@@ -25,35 +26,52 @@ const (
 	Temp     Kind = "temp"
 )
 
+// Type says what a checkpoint is in its run.
+type Type string
+
+// The types. A Group is several files of the run that share a name, such as
+// ckpt-7.index and ckpt-7.data-00000-of-00001.
+const (
+	Dir   Type = "dir"
+	File  Type = "file"
+	Group Type = "group"
+)
+
 // Layout is how one trainer names and composes checkpoints. It does not change
 // after Parse and can be shared.
 type Layout struct {
 	Name   string
+	About  string // whose checkpoints these are, in half a line
 	Source string // where the facts come from
 
 	// ListsViews says that the trainer bears views in the listing of a run:
 	// it neither resumes from, nor counts, nor removes what it did not write.
 	ListsViews bool
 
+	// Best is the metric that best/ goes by when the configuration names none,
+	// and whether the highest or the lowest is the best. Zero when the trainer
+	// gives none.
+	Best struct {
+		Metric string
+		Lowest bool
+	}
+
+	text     []byte // the YAML that it was read from
+	rank     int    // where names alone fit several layouts, the lowest goes first
+	telltale telltale
+	learns   bool // what it requires is not all that a save writes
 	entries  []entry
-	ignored  []string // path.Match patterns
+	ignored  []string
 	groups   []group
+	counted  []counted
+	pointers []Pointer
+	marker   string // name of the sibling that says "unfinished", with {name} in it
 	metadata metadata
 }
 
+// Text is the layout as YAML, with comments, as a user may copy it.
+func (l *Layout) Text() []byte { return slices.Clone(l.text) }
+
 // Ignored reports whether an entry of a run is known to be no checkpoint: a
 // log directory, a plot. It is passed through untouched.
-func (l *Layout) Ignored(name string) bool {
-	for _, pattern := range l.ignored {
-		if matches(pattern, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// matches is path.Match with a pattern that Parse has accepted.
-func matches(pattern, name string) bool {
-	ok, err := path.Match(pattern, name)
-	return err == nil && ok
-}
+func (l *Layout) Ignored(name string) bool { return matchesAny(l.ignored, name) }

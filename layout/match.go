@@ -7,9 +7,13 @@ import (
 
 // Match is what a name alone says about an entry of a run.
 type Match struct {
-	Kind  Kind
-	Epoch *int64 // from the name; nil when the name has none
-	Step  *int64
+	Kind Kind
+	Type Type
+	// Name is the checkpoint's: the entry's own, or what the files of a group share.
+	Name       string
+	Epoch      *int64 // 1-based; nil when the name has none
+	Step       *int64 // within the epoch
+	GlobalStep *int64 // over the whole run
 	// Of is the checkpoint that a backup was renamed from or that a temporary
 	// will become ("last_checkpoint" for ".backup_last_checkpoint"); else "".
 	Of string
@@ -20,9 +24,10 @@ func (m Match) Checkpoint() bool { return m.Kind != "" && m.Kind != Temp }
 
 // An entry is one kind of name in a run.
 type entry struct {
-	kind  Kind
-	isDir bool
-	name  *regexp.Regexp // anchored; with the groups epoch, step and of where it has them
+	kind      Kind
+	typ       Type
+	name      *regexp.Regexp // anchored; its groups are those of nameGroups
+	epochFrom int64          // the number of the first epoch
 }
 
 // derived reports whether the name stands for another: a backup, a temporary.
@@ -31,22 +36,25 @@ func (e entry) derived() bool { return e.kind == Backup || e.kind == Temp }
 // Match says what an entry of a run is by its name and whether it is a
 // directory. ok is false for what is no checkpoint and no temporary.
 //
-// A backup or a temporary is one only if the name that it stands for is a
-// checkpoint's; it takes epoch and step from there.
+// A backup or a temporary that stands for a name is one only if that name is a
+// checkpoint's; it takes the numbers from there.
 func (l *Layout) Match(name string, isDir bool) (m Match, ok bool) {
 	for _, e := range l.entries {
 		groups := e.match(name, isDir)
 		if groups == nil {
 			continue
 		}
-		if !e.derived() {
-			m, ok = e.numbers(groups)
+		if of, stands := groups["of"]; stands {
+			m, ok = l.original(of, isDir)
+			m.Of = of
 		} else {
-			m, ok = l.original(groups["of"], isDir)
-			m.Of = groups["of"]
+			m, ok = e.numbers(groups)
 		}
 		if ok {
-			m.Kind = e.kind
+			m.Kind, m.Type, m.Name = e.kind, e.typ, name
+			if e.typ == Group {
+				m.Name = groups["name"]
+			}
 			return m, true
 		}
 	}
@@ -65,7 +73,7 @@ func (l *Layout) original(name string, isDir bool) (m Match, ok bool) {
 
 // match gives the named groups of a name, nil when it does not match.
 func (e entry) match(name string, isDir bool) map[string]string {
-	if e.isDir != isDir {
+	if (e.typ == Dir) != isDir {
 		return nil
 	}
 	values := e.name.FindStringSubmatch(name)
@@ -74,22 +82,26 @@ func (e entry) match(name string, isDir bool) map[string]string {
 	}
 	groups := map[string]string{}
 	for i, group := range e.name.SubexpNames() {
-		groups[group] = values[i]
+		if values[i] != "" || groups[group] == "" { // of alternatives, the one that took part
+			groups[group] = values[i]
+		}
 	}
 	return groups
 }
 
-// numbers reads epoch and step. No trainer counts beyond 63 bits: what does is
-// not its name.
+// numbers reads epoch and steps. No trainer counts beyond 63 bits: what does is
+// not its name. A number that an optional part of the name would hold is unknown.
 func (e entry) numbers(groups map[string]string) (m Match, ok bool) {
-	for group, to := range map[string]**int64{"epoch": &m.Epoch, "step": &m.Step} {
-		digits, has := groups[group]
-		if !has {
+	for group, to := range map[string]**int64{"epoch": &m.Epoch, "step": &m.Step, "global_step": &m.GlobalStep} {
+		if groups[group] == "" {
 			continue
 		}
-		n, err := strconv.ParseInt(digits, 10, 64)
+		n, err := strconv.ParseInt(groups[group], 10, 64)
 		if err != nil {
 			return Match{}, false
+		}
+		if group == "epoch" {
+			n += 1 - e.epochFrom
 		}
 		*to = &n
 	}

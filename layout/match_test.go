@@ -10,7 +10,7 @@ func at(n int64) *int64 { return &n }
 
 func enstack(t testing.TB) *Layout {
 	t.Helper()
-	l, err := ByName("enstack")
+	l, err := ByName(Builtin(), "enstack")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +53,9 @@ func TestMatchEnstack(t *testing.T) {
 		{"latest", Match{}},
 		{"", Match{}},
 	} {
+		if c.want.Kind != "" {
+			c.want.Type, c.want.Name = Dir, c.name
+		}
 		got, ok := l.Match(c.name, true)
 		if ok != (c.want.Kind != "") {
 			t.Errorf("%q: matched is %v", c.name, ok)
@@ -94,27 +97,3 @@ func TestIgnored(t *testing.T) {
 	}
 }
 
-func TestDetect(t *testing.T) {
-	isDir := func(name string) bool { return name != "config.yaml" }
-	for _, c := range []struct {
-		names []string
-		want  string // "" for none
-		why   string
-	}{
-		{nil, "", "No entry is named like a checkpoint of a known layout (enstack)."},
-		{[]string{"config.yaml", "logs", "wandb"}, "", "No entry is named like a checkpoint of a known layout (enstack)."},
-		{[]string{"logs", "last_checkpoint"}, "enstack", "Layout enstack: it names checkpoints like last_checkpoint."},
-		{[]string{".tmp_best_model_abcdefgh"}, "enstack", "Layout enstack: it names checkpoints like .tmp_best_model_abcdefgh."},
-		{[]string{"best_model", "checkpoint_epoch1_step4", "last_checkpoint", "logs", "recovery_checkpoint", "swa_model"}, "enstack",
-			"Layout enstack: it names checkpoints like best_model, checkpoint_epoch1_step4, last_checkpoint and 2 more."},
-	} {
-		l, why := Detect(c.names, isDir)
-		name := ""
-		if l != nil {
-			name = l.Name
-		}
-		if name != c.want || why != c.why {
-			t.Errorf("%v: %q because %q", c.names, name, why)
-		}
-	}
-}

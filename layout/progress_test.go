@@ -1,12 +1,15 @@
 package layout
 
 import (
-	"cmp"
+	stdcmp "cmp"
 	"math"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"ckptfs/layout/format"
 )
 
 func TestGlobalStep(t *testing.T) {
@@ -33,17 +36,51 @@ func TestGlobalStep(t *testing.T) {
 }
 
 func TestMetadataTakesOnlyCounts(t *testing.T) {
-	md := metadata{epoch: "epoch", step: "step", metricKeys: []string{"f1", "acc", "loss", "note"}}
-	p := md.progress(Match{}, map[string]any{"epoch": 2.5, "step": int64(-1)})
+	md := metadata{sources: []source{{
+		file: "state", epoch: "epoch", step: "step", epochFrom: 1, stepFrom: 1,
+		metricKeys: []string{"f1", "acc", "loss", "note", "log[-1].eval_*"},
+	}}}
+	progress := func(s format.Scalars) Progress { return md.progress(Match{}, []format.Scalars{s}) }
+	p := progress(format.Scalars{"epoch": 2.5, "step": int64(-1)})
 	if p.Known() || p.Step != nil {
 		t.Errorf("%+v", p)
 	}
-	if p = md.progress(Match{}, map[string]any{"epoch": 2.0}); *p.Epoch != 2 {
+	if p = progress(format.Scalars{"epoch": 2.0}); *p.Epoch != 2 {
 		t.Errorf("%+v", p)
 	}
-	got := md.metrics(map[string]any{"f1": 0.5, "acc": math.NaN(), "loss": math.Inf(1), "note": "good", "other": 1.0})
-	if len(got) != 1 || got["f1"] != 0.5 {
-		t.Errorf("%v", got)
+	got := md.metrics(Match{}, []format.Scalars{{
+		"f1": 0.5, "acc": math.NaN(), "loss": math.Inf(1), "note": "good", "other": 1.0,
+		"log": []any{map[string]any{"eval_f1": 0.1}, map[string]any{"eval_loss": 2.0, "step": int64(7)}},
+	}})
+	if d := cmp.Diff(map[string]float64{"f1": 0.5, "eval_loss": 2}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// What each trainer's counts mean, in the words of the field: epochs from 1,
+// step 0 for the end of one.
+func TestProgressOfTrainers(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		src     source
+		scalars format.Scalars
+		want    Progress
+	}{
+		{"epochs that are done", source{epochsDone: "n"}, format.Scalars{"n": int64(3)}, Progress{Epoch: at(3), Step: at(0)}},
+		{"two and a half of them", source{epochsDone: "n"}, format.Scalars{"n": 2.5}, Progress{Epoch: at(3)}},
+		{"none of them", source{epochsDone: "n"}, format.Scalars{"n": 0.0}, Progress{}},
+		{"the last that is done, from 0", source{epochsDone: "n", epochFrom: -1}, format.Scalars{"n": int64(0)}, Progress{Epoch: at(1), Step: at(0)}},
+		{"the epoch that is under way, from 0", source{epoch: "e", epochFrom: -1}, format.Scalars{"e": int64(0)}, Progress{Epoch: at(1)}},
+		{"the start of an epoch", source{epoch: "e", step: "s", zeroIsBefore: true}, format.Scalars{"e": int64(3), "s": int64(0)}, Progress{Epoch: at(2), Step: at(0)}},
+		{"the start of the first", source{epoch: "e", step: "s", zeroIsBefore: true}, format.Scalars{"e": int64(1), "s": int64(0)}, Progress{}},
+		{"in the middle of it", source{epoch: "e", step: "s", zeroIsBefore: true}, format.Scalars{"e": int64(3), "s": int64(5)}, Progress{Epoch: at(3), Step: at(5)}},
+		{"iterations from 0", source{globalStep: "i", stepFrom: -1}, format.Scalars{"i": int64(4999)}, Progress{GlobalStep: at(5000)}},
+	} {
+		c.src.epochFrom, c.src.stepFrom = 1+min(c.src.epochFrom, 0), 1+min(c.src.stepFrom, 0) // -1 stands for "from 0"
+		got := metadata{sources: []source{c.src}}.progress(Match{}, []format.Scalars{c.scalars})
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
 	}
 }
 
@@ -59,7 +96,7 @@ func TestCompareOrdersByProgress(t *testing.T) {
 	}
 	for i, p := range order {
 		for j, q := range order {
-			if got := p.Compare(q); got != cmp.Compare(i, j) {
+			if got := p.Compare(q); got != stdcmp.Compare(i, j) {
 				t.Errorf("%v against %v: %d", p, q, got)
 			}
 		}

@@ -5,6 +5,7 @@ package layout
 type Report struct {
 	Progress Progress
 	Metrics  map[string]float64 // by the name in the metadata, e.g. "best_val_f1"; what is not finite is left out
+	BestName string             // the checkpoint that this one's metadata calls the best so far; "" when it calls none
 	Files    []FileReport       // every regular file, sorted by path
 	Missing  []string           // what the layout requires and is not there, in words that can follow "missing: "
 	Problems []string           // "path: what is wrong", one per damaged file that is no stranger

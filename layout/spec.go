@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"regexp"
 	"slices"
 
 	"gopkg.in/yaml.v3"
-
-	"ckptfs/layout/format"
 )
 
 // Parse reads a layout. source is named in errors, with the line.
@@ -32,38 +28,84 @@ func Parse(source string, data []byte) (*Layout, error) {
 	if err != nil {
 		return nil, fmt.Errorf("layout %s: %w", source, err)
 	}
+	l.text = slices.Clone(data)
 	return l, nil
 }
 
-// A spec is the YAML of a layout; builtin/enstack.yaml explains every key.
-// What a single value can get wrong is found by its type below, with the line.
+// A spec is the YAML of a layout; docs/LAYOUTS.md explains every key. What a
+// single value can get wrong is found by its type (specvalues.go), with the line.
 type spec struct {
-	Name       string
-	Source     string
-	ListsViews bool `yaml:"lists_views"`
-	Entries    []struct {
-		Kind kindSpec
-		Type typeSpec
-		Name nameSpec
-	}
-	Ignore []globSpec
-	Files  []struct {
-		Required bool
-		Core     bool
-		AnyOf    []struct {
-			Path   globSpec
-			Format []formatSpec
-			Keys   []string
-		} `yaml:"any_of"`
-	}
-	Metadata struct {
-		File            string
-		Steps           stepsSpec
-		Epoch           string
-		Step            string
-		BatchesPerEpoch string `yaml:"batches_per_epoch"`
-		Metrics         []string
-	}
+	Name          string
+	About         string
+	Source        string
+	Rank          int
+	Telltale      telltaleSpec
+	Learns        bool
+	ListsViews    bool `yaml:"lists_views"`
+	Best          bestSpec
+	EpochsFrom    *int64 `yaml:"epochs_from"`
+	Entries       []entrySpec
+	Ignore        []globSpec
+	Marker        markerSpec
+	Pointers      []pointerSpec
+	Files         []groupSpec
+	Counted       []countedSpec
+	Metadata      []sourceSpec
+	MetricsInName exprSpec `yaml:"metrics_in_name"`
+}
+
+type telltaleSpec struct {
+	Files []globSpec
+	Keys  []string
+}
+
+type bestSpec struct {
+	Metric string
+	Mode   modeSpec
+}
+
+type entrySpec struct {
+	Kind kindSpec
+	Type typeSpec
+	Name nameSpec
+}
+
+type pointerSpec struct {
+	Name    exprSpec
+	Content exprSpec
+	Target  string
+}
+
+type groupSpec struct {
+	Type     typeSpec
+	Required bool
+	Core     bool
+	When     []globSpec
+	Unless   []globSpec
+	AnyOf    []struct {
+		Path   globSpec
+		Format []formatSpec
+		Keys   []string
+	} `yaml:"any_of"`
+}
+
+type countedSpec struct {
+	Path    exprSpec
+	From    globSpec
+	Factors []string
+}
+
+type sourceSpec struct {
+	File            globSpec
+	Epoch           string
+	EpochsDone      string `yaml:"epochs_done"`
+	Step            string
+	StepZero        zeroSpec `yaml:"step_zero"`
+	GlobalStep      string   `yaml:"global_step"`
+	StepsFrom       *int64   `yaml:"steps_from"`
+	BatchesPerEpoch string   `yaml:"batches_per_epoch"`
+	Metrics         []string
+	BestName        string `yaml:"best_name"`
 }
 
 // layout checks what concerns more than one value and builds the layout.
@@ -72,44 +114,110 @@ func (s *spec) layout() (*Layout, error) {
 		return nil, errors.New("name and entries are needed")
 	}
 	l := &Layout{
-		Name:       s.Name,
-		Source:     s.Source,
-		ListsViews: s.ListsViews,
-		metadata: metadata{
-			file:            s.Metadata.File,
-			epoch:           s.Metadata.Epoch,
-			step:            s.Metadata.Step,
-			batchesPerEpoch: s.Metadata.BatchesPerEpoch,
-			metricKeys:      s.Metadata.Metrics,
-		},
+		Name: s.Name, About: s.About, Source: s.Source, ListsViews: s.ListsViews,
+		rank: s.Rank, learns: s.Learns, telltale: telltale{texts(s.Telltale.Files), s.Telltale.Keys},
+		ignored: texts(s.Ignore), marker: string(s.Marker),
 	}
+	l.Best.Metric, l.Best.Lowest = s.Best.Metric, s.Best.Mode == "min"
+	for _, build := range []func(*Layout) error{s.entries, s.pointers, s.files, s.counted, s.metadata} {
+		if err := build(l); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (s *spec) entries(l *Layout) error {
 	for i, e := range s.Entries {
 		if e.Kind == "" || e.Type == "" || e.Name.Regexp == nil {
-			return nil, fmt.Errorf("entry %d: kind, type and name are needed", i+1)
+			return fmt.Errorf("entry %d: kind, type and name are needed", i+1)
 		}
-		built := entry{kind: Kind(e.Kind), isDir: e.Type == "dir", name: e.Name.Regexp}
-		if standsFor := e.Name.SubexpIndex("of") >= 0; standsFor != built.derived() {
-			return nil, fmt.Errorf("entry %d: the group %q belongs to backups and temporaries, and only to them", i+1, "of")
+		built := entry{kind: Kind(e.Kind), typ: Type(e.Type), name: e.Name.Regexp, epochFrom: orOne(s.EpochsFrom)}
+		if of := e.Name.SubexpIndex("of") >= 0; of && !built.derived() || !of && built.kind == Backup {
+			return fmt.Errorf("entry %d: the group %q belongs to backups, and to temporaries that have a name in theirs", i+1, "of")
+		}
+		if (built.typ == Group) != (e.Name.SubexpIndex("name") >= 0) {
+			return fmt.Errorf("entry %d: the group %q is what the files of a group share; each of type group needs it, and no other", i+1, "name")
 		}
 		l.entries = append(l.entries, built)
 	}
-	for _, glob := range s.Ignore {
-		l.ignored = append(l.ignored, string(glob))
+	return nil
+}
+
+func (s *spec) pointers(l *Layout) error {
+	for i, p := range s.Pointers {
+		if p.Name.Regexp == nil || p.Content.Regexp == nil {
+			return fmt.Errorf("pointer %d: name and content are needed", i+1)
+		}
+		group := "name"
+		if p.Target != "" {
+			group = "n"
+		}
+		if p.Content.SubexpIndex(group) < 0 || p.Target != "" && !numberedName.MatchString(p.Target) {
+			return fmt.Errorf("pointer %d: its content needs the group %q, or the group %q and a target with {n} in it", i+1, "name", "n")
+		}
+		l.pointers = append(l.pointers, Pointer{name: p.Name.whole(), content: p.Content.whole(), target: p.Target})
 	}
+	return nil
+}
+
+func (s *spec) files(l *Layout) error {
 	for i, g := range s.Files {
 		if len(g.AnyOf) == 0 {
-			return nil, fmt.Errorf("file group %d: any_of is empty", i+1)
+			return fmt.Errorf("file group %d: any_of is empty", i+1)
 		}
-		built := group{required: g.Required, core: g.Core}
+		built := group{
+			typ: Dir, required: g.Required, core: g.Core,
+			when: texts(g.When), unless: texts(g.Unless),
+		}
+		if g.Type != "" {
+			built.typ = Type(g.Type)
+		}
 		for _, f := range g.AnyOf {
 			built.anyOf = append(built.anyOf, file{pattern: string(f.Path), formats: texts(f.Format), keys: f.Keys})
 		}
 		l.groups = append(l.groups, built)
 	}
-	if s.Metadata.File != "" && s.Metadata.Steps == "" {
-		return nil, errors.New("metadata: steps is needed")
+	return nil
+}
+
+func (s *spec) counted(l *Layout) error {
+	for i, c := range s.Counted {
+		if c.Path.Regexp == nil || (c.Path.SubexpIndex("count") >= 0) == (c.From != "") {
+			return fmt.Errorf("counted %d: the path needs the group %q, or from and factors say how many there are", i+1, "count")
+		}
+		l.counted = append(l.counted, counted{name: c.Path.whole(), from: string(c.From), factors: c.Factors})
 	}
-	return l, nil
+	return nil
+}
+
+func (s *spec) metadata(l *Layout) error {
+	for i, m := range s.Metadata {
+		if m.File == "" {
+			return fmt.Errorf("metadata %d: file is needed", i+1)
+		}
+		l.metadata.sources = append(l.metadata.sources, source{
+			file: string(m.File), epoch: m.Epoch, epochsDone: m.EpochsDone, step: m.Step,
+			globalStep: m.GlobalStep, batchesPerEpoch: m.BatchesPerEpoch,
+			metricKeys: m.Metrics, bestName: m.BestName,
+			epochFrom: orOne(s.EpochsFrom), stepFrom: orOne(m.StepsFrom), zeroIsBefore: m.StepZero == "starts",
+		})
+	}
+	if re := s.MetricsInName.Regexp; re != nil {
+		if re.SubexpIndex("metric") < 0 || re.SubexpIndex("value") < 0 {
+			return fmt.Errorf("metrics_in_name needs the groups %q and %q", "metric", "value")
+		}
+		l.metadata.inName = re
+	}
+	return nil
+}
+
+// orOne is a number that is 1 where it is not given.
+func orOne(n *int64) int64 {
+	if n == nil {
+		return 1
+	}
+	return *n
 }
 
 func texts[T ~string](values []T) []string {
@@ -118,69 +226,4 @@ func texts[T ~string](values []T) []string {
 		out = append(out, string(v))
 	}
 	return out
-}
-
-type (
-	kindSpec   string
-	typeSpec   string
-	formatSpec string
-	stepsSpec  string
-	globSpec   string                   // of path.Match
-	nameSpec   struct{ *regexp.Regexp } // anchored at both ends
-)
-
-func (k *kindSpec) UnmarshalYAML(n *yaml.Node) error {
-	kinds := []Kind{Last, Recovery, MidEpoch, EpochEnd, Step, Best, Final, Backup, Temp}
-	return oneOf(n, (*string)(k), "kind", texts(kinds)...)
-}
-
-func (t *typeSpec) UnmarshalYAML(n *yaml.Node) error {
-	return oneOf(n, (*string)(t), "type", "dir", "file")
-}
-
-func (s *stepsSpec) UnmarshalYAML(n *yaml.Node) error {
-	return oneOf(n, (*string)(s), "steps", "per_epoch")
-}
-
-func (f *formatSpec) UnmarshalYAML(n *yaml.Node) error {
-	return oneOf(n, (*string)(f), "format", format.Names...)
-}
-
-func (g *globSpec) UnmarshalYAML(n *yaml.Node) error {
-	if err := n.Decode((*string)(g)); err != nil {
-		return err
-	}
-	if _, err := path.Match(string(*g), ""); err != nil || *g == "" {
-		return fmt.Errorf("line %d: bad pattern %q", n.Line, *g)
-	}
-	return nil
-}
-
-func (p *nameSpec) UnmarshalYAML(n *yaml.Node) error {
-	var expr string
-	if err := n.Decode(&expr); err != nil {
-		return err
-	}
-	re, err := regexp.Compile(`\A(?:` + expr + `)\z`)
-	if err != nil {
-		return fmt.Errorf("line %d: %w", n.Line, err)
-	}
-	for _, group := range re.SubexpNames()[1:] {
-		if !slices.Contains([]string{"", "epoch", "step", "of"}, group) {
-			return fmt.Errorf("line %d: unknown group %q; there are epoch, step and of", n.Line, group)
-		}
-	}
-	p.Regexp = re
-	return nil
-}
-
-// oneOf reads a text that must be one of a few.
-func oneOf(n *yaml.Node, to *string, what string, known ...string) error {
-	if err := n.Decode(to); err != nil {
-		return err
-	}
-	if !slices.Contains(known, *to) {
-		return fmt.Errorf("line %d: unknown %s %q; there are %q", n.Line, what, *to, known)
-	}
-	return nil
 }

@@ -14,7 +14,7 @@ func TestBuiltinLayouts(t *testing.T) {
 		if l.Source == "" {
 			t.Errorf("%s does not say where its facts come from", l.Name)
 		}
-		if got, err := ByName(l.Name); err != nil || got != l {
+		if got, err := ByName(Builtin(), l.Name); err != nil || got != l {
 			t.Errorf("ByName(%s): %v, %v", l.Name, got, err)
 		}
 	}
@@ -24,7 +24,7 @@ func TestBuiltinLayouts(t *testing.T) {
 	if !enstack(t).ListsViews {
 		t.Error("enstack bears views in listings")
 	}
-	_, err := ByName("enstak")
+	_, err := ByName(Builtin(), "enstak")
 	if want := `no layout is called "enstak"; there are: enstack`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -54,7 +54,7 @@ func TestParseRefuses(t *testing.T) {
 		{"two documents", entries + "---\n" + entries, "layout test.yaml: one document is allowed"},
 		{"an unknown key", entries + "colour: red", "line 3: field colour not found"},
 		{"an unknown kind", "name: x\nentries:\n- {kind: newest, type: dir, name: a}", `line 3: unknown kind "newest"; there are ["last" "recovery"`},
-		{"an unknown type", "name: x\nentries:\n- {kind: last, type: link, name: a}", `line 3: unknown type "link"; there are ["dir" "file"]`},
+		{"an unknown type", "name: x\nentries:\n- {kind: last, type: link, name: a}", `line 3: unknown type "link"; there are ["dir" "file" "group"]`},
 		{"a bad expression", "name: x\nentries:\n- {kind: last, type: dir, name: '('}", "line 3: error parsing regexp"},
 		{"an unknown group", "name: x\nentries:\n- {kind: last, type: dir, name: '(?P<iter>.)'}", `line 3: unknown group "iter"`},
 		{"half an entry", "name: x\nentries: [{kind: last, type: dir}]", "entry 1: kind, type and name are needed"},
@@ -63,8 +63,16 @@ func TestParseRefuses(t *testing.T) {
 		{"an unknown format", entries + "files: [{any_of: [{path: a, format: [tar]}]}]", `line 3: unknown format "tar"`},
 		{"a bad pattern", entries + "files: [{any_of: [{path: '[a'}]}]", `line 3: bad pattern "[a"`},
 		{"an empty group", entries + "files: [{required: true}]", "file group 1: any_of is empty"},
-		{"metadata without a rule", entries + "metadata: {file: a}", "metadata: steps is needed"},
-		{"an unknown rule", entries + "metadata: {file: a, steps: daily}", `line 3: unknown steps "daily"`},
+		{"metadata of nothing", entries + "metadata: [{epoch: a}]", "metadata 1: file is needed"},
+		{"an unknown rule", entries + "metadata: [{file: a, step_zero: daily}]", `line 3: unknown step_zero "daily"`},
+		{"a group without a name", "name: x\nentries: [{kind: last, type: group, name: a}]", `entry 1: the group "name"`},
+		{"a file with one", "name: x\nentries: [{kind: last, type: file, name: '(?P<name>a)'}]", `entry 1: the group "name"`},
+		{"a marker of nothing", entries + "marker: unfinished", `line 3: the marker "unfinished"`},
+		{"a pointer to nothing", entries + "pointers: [{name: latest, content: '.+'}]", `pointer 1: its content needs the group "name"`},
+		{"a pointer to half a name", entries + "pointers: [{name: latest, content: '(?P<n>.)', target: step}]", "pointer 1: its content needs"},
+		{"files of no count", entries + "counted: [{path: 'a\\d'}]", `counted 1: the path needs the group "count"`},
+		{"metrics of no name", entries + "metrics_in_name: 'a'", `metrics_in_name needs the groups "metric" and "value"`},
+		{"an unknown mode", entries + "best: {metric: a, mode: most}", `line 3: unknown mode "most"; there are ["max" "min"]`},
 	} {
 		_, err := Parse("test.yaml", []byte(c.text))
 		if err == nil || !strings.HasPrefix(err.Error(), "layout test.yaml: ") || !strings.Contains(err.Error(), c.want) {

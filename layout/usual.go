@@ -11,9 +11,11 @@ import (
 // What earlier ones consisted of does, as far as habits go: their files, with
 // the numbers in the names taken for any number.
 
-// Requires reports whether the layout says of any file that it has to be there.
-func (l *Layout) Requires() bool {
-	return slices.ContainsFunc(l.groups, func(g group) bool { return g.required })
+// Requires reports whether the layout knows of the checkpoints of a type what
+// makes them complete: it says of any file that it has to be there, and not that
+// more are to come which it cannot tell.
+func (l *Layout) Requires(typ Type) bool {
+	return !l.learns && slices.ContainsFunc(l.groups, func(g group) bool { return g.required && g.typ == typ })
 }
 
 // Alike reports whether two names differ in their numbers only.

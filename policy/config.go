@@ -9,7 +9,8 @@ import (
 // Config is the whole configuration of one mount. [Parse] reads it, [Default]
 // is what an empty file means, and [Config.YAML] explains every key.
 type Config struct {
-	Layout    string // the name of a layout, or "auto" to detect it
+	Layout    string           // the name of a layout, or "auto" to detect it
+	Layouts   []*layout.Layout // the user's own, which go before the built-in ones
 	Views     ViewNames
 	Resume    ResumePolicy
 	Best      BestPolicy
@@ -39,7 +40,7 @@ const (
 
 // BestPolicy says which checkpoint best/ resolves to.
 type BestPolicy struct {
-	Metric string // a metric of the checkpoints' own metadata; "" = the layout's best checkpoint
+	Metric string // a metric of the checkpoints' own metadata; "" = what the trainer calls the best
 	Mode   string // ModeMax or ModeMin
 }
 

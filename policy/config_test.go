@@ -73,12 +73,12 @@ func TestParseRefuses(t *testing.T) {
 			`f.yaml:3: unknown key "keeplast" in retention.mid_epoch; did you mean "keep_last"?`},
 		{"underscore for a dash", "views: {by_epoch: e}", `f.yaml:1: unknown key "by_epoch" in views; did you mean "by-epoch"?`},
 		{"key of another kind", "retention:\n  best: {keep_last: 1}", `f.yaml:2: unknown key "keep_last" in retention.best; the keys here are keep`},
-		{"nothing near", "colour: red", `f.yaml:1: unknown key "colour"; the keys here are layout, views, resume, best, save, retention`},
+		{"nothing near", "colour: red", `f.yaml:1: unknown key "colour"; the keys here are layout, layouts, views, resume, best, save, retention`},
 		{"merge key", "save: &s {settle: 1s}\nretention: {<<: *s}",
 			`f.yaml:2: unknown key "<<" in retention; the keys here are mid_epoch, epoch_end, best, history, max_total, min_free, trash_ttl, protect_last, dry_run`},
 		{"twice", "layout: auto\nlayout: enstack", `f.yaml:2: layout is given twice, first on line 1`},
 		{"section is a word", "save: 1s", `f.yaml:1: save holds the keys settle, durability, incomplete_ttl, not "1s"`},
-		{"file is a list", "- a", `f.yaml:1: the file holds the keys layout, views, resume, best, save, retention, not a list`},
+		{"file is a list", "- a", `f.yaml:1: the file holds the keys layout, layouts, views, resume, best, save, retention, not a list`},
 		{"word is a section", "layout: {name: x}", `f.yaml:1: layout takes one value, not a mapping`},
 		{"word is an alias", "best: {metric: &m f1, mode: *m}", `f.yaml:1: best.mode takes one value, not an alias`},
 		{"list is a word", "resume: {order: last}", `f.yaml:1: resume.order takes a list, such as [a, b], not "last"`},
@@ -118,7 +118,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown anchor", "layout: *x", `f.yaml: unknown anchor 'x' referenced`},
 		{"a section called null", "save: !!null {settle: 1s, settle2: 1s}", `f.yaml:1: unknown key "settle2" in save; did you mean "settle"?`},
 		{"everything wrong is told at once", "a: 1\nsave: {settle: x, b: 2}",
-			`f.yaml:1: unknown key "a"; the keys here are layout, views, resume, best, save, retention` + "\n" +
+			`f.yaml:1: unknown key "a"; the keys here are layout, layouts, views, resume, best, save, retention` + "\n" +
 				`f.yaml:2: save.settle: "x" is not a duration; write a number and a unit, such as 500ms, 10m, 24h, 7d or 2w` + "\n" +
 				`f.yaml:2: unknown key "b" in save; the keys here are settle, durability, incomplete_ttl`},
 	}

@@ -3,6 +3,8 @@ package policy
 import (
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"ckptfs/layout"
 )
 
@@ -10,10 +12,11 @@ import (
 // place that knows what there is: Parse, the suggestions and YAML follow it.
 type key struct {
 	name    string
-	doc     string // what it means, for the comment beside a leaf and above a section
-	value   value  // of a leaf
-	example string // for the comment that stands for a leaf that is not set
-	keys    []key  // of a section
+	doc     string                                 // what it means, for the comment beside a leaf and above a section
+	value   value                                  // of a leaf
+	example string                                 // for the comment that stands for a leaf that is not set
+	keys    []key                                  // of a section
+	nodes   func(c *Config, node *yaml.Node) error // of what is a file of its own, and not printed
 }
 
 // find returns the key of a name in a section.
@@ -38,8 +41,12 @@ func (k key) names() []string {
 // root holds the keys in the order of the file.
 var root = key{keys: []key{
 	{
-		name: "layout", value: layoutName(func(c *Config) *string { return &c.Layout }),
+		name: "layout", value: text(func(c *Config) *string { return &c.Layout }),
 		doc: "whose names the checkpoints have; auto detects the trainer",
+	},
+	{
+		name: "layouts", nodes: layouts, example: "[{name: mine, entries: [...]}]",
+		doc: "your own trainers' layouts; ckptfs layouts show NAME prints one to start from",
 	},
 	{
 		name: "views",

@@ -157,7 +157,7 @@ func TestViewsAreCommitted(t *testing.T) {
 			}
 		}
 		if resumable := slices.ContainsFunc(cs, func(c Checkpoint) bool {
-			return c.committed() && slices.Contains(config.Resume.Order, c.Kind)
+			return c.committed() && config.Resume.has(c.Kind)
 		}); resumable != (v.Resume.Target >= 0) {
 			t.Fatalf("resume/ resolves: %t, though something can be resumed from: %t", !resumable, resumable)
 		}

@@ -36,8 +36,13 @@ func (k key) render(b *bytes.Buffer, c *Config, indent string) {
 		}
 		return
 	}
-	line := fmt.Sprintf("%s%s: %s", indent, k.name, k.value.format(c))
-	if k.value.format(c) == "" {
+	line := ""
+	if k.nodes == nil {
+		line = k.value.format(c)
+	}
+	if line != "" {
+		line = fmt.Sprintf("%s%s: %s", indent, k.name, line)
+	} else {
 		line = fmt.Sprintf("%s# %s: %s", indent, k.name, k.example)
 	}
 	if k.doc != "" {

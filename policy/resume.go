@@ -8,12 +8,18 @@ import (
 )
 
 // rank is a kind's place in resume.order; a kind that is not there goes behind
-// all that are.
+// all that are. A step or the end of an epoch has the place of mid_epoch where
+// it has none of its own: of what is saved again and again under new names, the
+// most advanced one is meant.
 func (p ResumePolicy) rank(kind layout.Kind) int {
-	if i := slices.Index(p.Order, kind); i >= 0 {
-		return i
+	i := slices.Index(p.Order, kind)
+	if i < 0 && (kind == layout.Step || kind == layout.EpochEnd) {
+		i = slices.Index(p.Order, layout.MidEpoch)
 	}
-	return len(p.Order)
+	if i < 0 {
+		return len(p.Order)
+	}
+	return i
 }
 
 // kindOf is the kind that counts for a checkpoint: its own, or that of a link to

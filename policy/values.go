@@ -39,18 +39,6 @@ func text(field func(*Config) *string) value {
 	return scalar(field, func(s string) (string, error) { return s, nil }, quote)
 }
 
-// layoutName takes the name of a built-in layout, or "auto".
-func layoutName(field func(*Config) *string) value {
-	return scalar(field, func(s string) (string, error) {
-		if s != "auto" {
-			if _, err := layout.ByName(s); err != nil {
-				return "", fmt.Errorf("%w, and auto, which detects it", err)
-			}
-		}
-		return s, nil
-	}, quote)
-}
-
 // choice takes one of a few words.
 func choice(field func(*Config) *string, allowed ...string) value {
 	return scalar(field, func(s string) (string, error) {

@@ -158,7 +158,7 @@ func TestExplain(t *testing.T) {
 		midEpoch(2, 8), midEpoch(3, 4), best(2),
 	}
 	steps := []Checkpoint{
-		saved("checkpoint-10", layout.Step, 1, 0), saved("checkpoint-20", layout.Step, 2, 0),
+		saved("model-10", layout.Final, 1, 0), saved("model-20", layout.Final, 2, 0),
 	}
 	for _, test := range []struct {
 		name   string

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"ckptfs/layout"
 )
 
 // MaxFile is the size of the largest configuration that is read, in bytes. It
@@ -44,6 +46,7 @@ func Parse(file string, data []byte) (Config, error) {
 	p := parser{file: file, config: Default(), lines: map[string]int{}}
 	p.section(document.Content[0], root, "")
 	p.views()
+	p.layout()
 	if len(p.errs) > 0 {
 		return Config{}, errors.Join(p.errs...)
 	}
@@ -88,10 +91,15 @@ func (p *parser) section(node *yaml.Node, section key, path string) {
 			continue
 		}
 		p.lines[full] = name.Line
-		if k.keys != nil {
+		switch {
+		case k.keys != nil:
 			p.section(content, k, full)
-		} else {
+		case k.nodes == nil:
 			p.leaf(content, k, full)
+		case !isNull(content):
+			if err := k.nodes(&p.config, content); err != nil {
+				p.fail(content.Line, "%s: %w", full, err)
+			}
 		}
 	}
 }
@@ -138,6 +146,16 @@ func (p *parser) views() {
 				p.fail(line, "%s and %s are both named %q; every view needs a name of its own", a.key, b.key, a.name)
 			}
 		}
+	}
+}
+
+// layout refuses a name that is no layout's, be it built in or of the file.
+func (p *parser) layout() {
+	if p.config.Layout == "auto" {
+		return
+	}
+	if _, err := layout.ByName(p.config.AllLayouts(), p.config.Layout); err != nil {
+		p.fail(p.lines["layout"], "layout: %w, and auto, which detects it", err)
 	}
 }
 

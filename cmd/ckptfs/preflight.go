@@ -42,7 +42,7 @@ func preflight(opts mountOptions, args []string, notes io.Writer) (request, erro
 		return req, err
 	}
 	if req.layout != "" {
-		if _, err := layout.ByName(req.layout); err != nil && req.layout != "auto" {
+		if _, err := layout.ByName(req.cfg.AllLayouts(), req.layout); err != nil && req.layout != "auto" {
 			return req, usageError("mount: %w", err)
 		}
 		req.cfg.Layout = req.layout

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"ckptfs/fs/store/proc"
+	"ckptfs/layout"
 )
 
 // An attempt is one go of the trainer at a whole checkpoint. Core files of two
@@ -108,21 +109,14 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 // this attempt wrote, or none at all. Needs rec.mu.
 func (s *Store) coreRewritten(sv *save) bool {
 	for _, group := range sv.rec.run.layout.CoreGroups() {
-		if slices.ContainsFunc(sv.order, func(rel string) bool { return matchesAny(group, rel) }) {
+		if slices.ContainsFunc(sv.order, func(rel string) bool { return layout.InGroup(group, rel) }) {
 			continue
 		}
 		for rel := range sv.found {
-			if _, err := s.disk.Stat(path.Join(sv.tree(), rel)); err == nil && matchesAny(group, rel) {
+			if _, err := s.disk.Stat(path.Join(sv.tree(), rel)); err == nil && layout.InGroup(group, rel) {
 				return false
 			}
 		}
 	}
 	return true
-}
-
-func matchesAny(patterns []string, rel string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		ok, err := path.Match(p, rel)
-		return err == nil && ok
-	})
 }

@@ -204,9 +204,9 @@ func newStore(d disk.Disk, opts Options) *Store {
 	if s.opts.Notify == nil {
 		s.opts.Notify = silence{}
 	}
-	s.layouts = layout.Builtin()
+	s.layouts = s.cfg.AllLayouts()
 	if name := s.cfg.Layout; name != "" && name != "auto" {
-		if l, err := layout.ByName(name); err == nil {
+		if l, err := layout.ByName(s.layouts, name); err == nil {
 			s.layouts = []*layout.Layout{l}
 		}
 	}

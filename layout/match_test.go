@@ -96,4 +96,3 @@ func TestIgnored(t *testing.T) {
 		}
 	}
 }
-

@@ -57,6 +57,10 @@ type SavePolicy struct {
 	IncompleteTTL time.Duration // how long a save that never became complete is kept
 }
 
+// AllLayouts are the layouts of a mount: the user's own before those that come
+// with the program.
+func (c Config) AllLayouts() []*layout.Layout { return layout.With(c.Layouts) }
+
 // Default is the configuration of a run that has none. It deletes no
 // checkpoint: retention starts with the first rule that a user writes.
 func Default() Config {

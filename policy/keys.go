@@ -3,8 +3,6 @@ package policy
 import (
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"ckptfs/layout"
 )
 
@@ -12,11 +10,11 @@ import (
 // place that knows what there is: Parse, the suggestions and YAML follow it.
 type key struct {
 	name    string
-	doc     string                                 // what it means, for the comment beside a leaf and above a section
-	value   value                                  // of a leaf
-	example string                                 // for the comment that stands for a leaf that is not set
-	keys    []key                                  // of a section
-	nodes   func(c *Config, node *yaml.Node) error // of what is a file of its own, and not printed
+	doc     string // what it means, for the comment beside a leaf and above a section
+	value   value  // of a leaf
+	example string // for the comment that stands for a leaf that is not set
+	keys    []key  // of a section
+	layouts bool   // a list of layouts, each of which is a file elsewhere
 }
 
 // find returns the key of a name in a section.
@@ -45,7 +43,7 @@ var root = key{keys: []key{
 		doc: "whose names the checkpoints have; auto detects the trainer",
 	},
 	{
-		name: "layouts", nodes: layouts, example: "[{name: mine, entries: [...]}]",
+		name: "layouts", layouts: true, example: "[{name: mine, entries: [...]}]",
 		doc: "your own trainers' layouts; ckptfs layouts show NAME prints one to start from",
 	},
 	{

@@ -37,7 +37,7 @@ func (k key) render(b *bytes.Buffer, c *Config, indent string) {
 		return
 	}
 	line := ""
-	if k.nodes == nil {
+	if !k.layouts {
 		line = k.value.format(c)
 	}
 	if line != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -94,12 +95,10 @@ func (p *parser) section(node *yaml.Node, section key, path string) {
 		switch {
 		case k.keys != nil:
 			p.section(content, k, full)
-		case k.nodes == nil:
+		case k.layouts:
+			p.layouts(content, full)
+		default:
 			p.leaf(content, k, full)
-		case !isNull(content):
-			if err := k.nodes(&p.config, content); err != nil {
-				p.fail(content.Line, "%s: %w", full, err)
-			}
 		}
 	}
 }
@@ -145,6 +144,33 @@ func (p *parser) views() {
 				line := max(p.lines[a.key], p.lines[b.key])
 				p.fail(line, "%s and %s are both named %q; every view needs a name of its own", a.key, b.key, a.name)
 			}
+		}
+	}
+}
+
+// layouts reads a list of what is a file each elsewhere.
+func (p *parser) layouts(node *yaml.Node, path string) {
+	if isNull(node) {
+		return
+	}
+	if node.Kind != yaml.SequenceNode {
+		p.fail(node.Line, "%s takes a list of layouts, not %s", path, nodeText(node))
+		return
+	}
+	for i, item := range node.Content {
+		text, err := yaml.Marshal(item)
+		if err != nil {
+			p.fail(item.Line, "%s: %w", path, err)
+			continue
+		}
+		l, err := layout.Parse(fmt.Sprintf("%d of the list", i+1), text)
+		switch {
+		case err != nil: // its lines are counted from the layout's first
+			p.fail(item.Line, "%s: %w", path, err)
+		case slices.ContainsFunc(p.config.Layouts, func(o *layout.Layout) bool { return o.Name == l.Name }):
+			p.fail(item.Line, "%s: two are called %s", path, l.Name)
+		default:
+			p.config.Layouts = append(p.config.Layouts, l)
 		}
 	}
 }

@@ -236,7 +236,7 @@ func (k *killing) mountAgain() (says io.Reader) {
 	says = k.m.spawn()
 	for end := time.Now().Add(killBound / 2); mountsOf(k.t, k.m.back) == 0; {
 		if time.Now().After(end) {
-			k.t.Error("it does not mount")
+			k.t.Errorf("it does not mount\n%s", processes())
 			break
 		}
 		time.Sleep(time.Millisecond) // the pace of asking

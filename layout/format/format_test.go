@@ -30,6 +30,7 @@ func TestCheckReadsFixtures(t *testing.T) {
 		"objects_protocol4.pkl": {Pickle, true, false, false},
 		"objects_protocol5.pkl": {Pickle, true, false, false},
 		"pytorch_model.bin":     torch,
+		"scalar_tensors.ckpt":   torch,
 		"torch_legacy.pth":      {TorchLegacy, true, false, false},
 		"torch_zip.pth":         torch,
 		"training_state.pth":    torch,

@@ -66,6 +66,8 @@ func nodes(v any) int {
 		for _, item := range v {
 			n += nodes(item)
 		}
+	case Tail:
+		n += nodes(v.Items)
 	}
 	return n
 }
@@ -134,7 +136,7 @@ func FuzzScanPickle(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		spent := spend(t, func() {
 			if p, err := scan(data); err == nil {
-				plain(p.top)
+				plain(p.top, nil)
 			}
 		})
 		if spent > maxAllocated {

@@ -11,6 +11,7 @@ const (
 	maxJSON       = 64 << 20
 	maxJSONDepth  = 512
 	maxJSONValues = 1 << 18
+	maxJSONTail   = 1 // how deep a list may lie of which only the end is kept
 )
 
 // readJSON reads a whole JSON text. That every byte made sense is also the
@@ -144,6 +145,9 @@ func (p *jsonParser) skip(depth int) error {
 }
 
 func (p *jsonParser) array(depth int) (any, error) {
+	if p.left >= 0 && depth <= maxJSONTail {
+		return p.tail(depth)
+	}
 	out := []any{} // takes no memory
 	err := p.members(']', func() error {
 		v, err := p.value(depth + 1)
@@ -153,6 +157,43 @@ func (p *jsonParser) array(depth int) (any, error) {
 		return err
 	})
 	return out, err
+}
+
+// tail reads a list of which the end is enough: the history that a trainer
+// appends to is longer than everything else it writes. The list is read to its
+// end without keeping a value, and once more from where its last items begin.
+func (p *jsonParser) tail(depth int) (any, error) {
+	left := p.left
+	p.left = -1
+	var starts []int // of the last items, a ring
+	n := 0
+	err := p.members(']', func() error {
+		if n < maxItems {
+			starts = append(starts, p.pos)
+		} else {
+			starts[n%maxItems] = p.pos
+		}
+		n++
+		_, err := p.value(depth + 1)
+		return err
+	})
+	p.left = left
+	if err != nil {
+		return nil, err
+	}
+	end := p.pos
+	out := make([]any, len(starts))
+	for i := range out {
+		p.pos = starts[(n+i)%len(starts)]
+		if out[i], err = p.value(depth + 1); err != nil {
+			return nil, err // cannot happen: it was read before
+		}
+	}
+	p.pos = end
+	if dropped := n - len(out); dropped > 0 {
+		return Tail{Dropped: dropped, Items: out}, nil
+	}
+	return out, nil
 }
 
 // members reads the bracket at pos and what it encloses, with commas between.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,4 +92,59 @@ func FuzzParseJSON(f *testing.F) {
 			t.Fatalf("%s is read as %s", plain, again)
 		}
 	})
+}
+
+// A trainer's history grows without end, and what it says of its progress comes
+// after it or before.
+func TestJSONKeepsTheEndOfAHistory(t *testing.T) {
+	const entries = 100_000
+	var b bytes.Buffer
+	b.WriteString(`{"epoch": 2.5, "log_history": [`)
+	for i := range entries {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, `{"epoch": 1.0, "grad_norm": 1.5, "learning_rate": 1e-05, "loss": 0.5, "step": %d}`, i)
+	}
+	b.WriteString(`, {"eval_loss": 0.25, "step": 100000}], "global_step": 100000}`)
+	res := check("trainer_state.json", b.Bytes())
+	if !res.Proven {
+		t.Fatalf("%+v", res)
+	}
+	for _, c := range []struct {
+		path string
+		want any
+	}{
+		{"global_step", int64(100000)}, {"epoch", 2.5}, {"log_history[].eval_*", 0.25}, {"log_history[-1].step", int64(100000)},
+		{"log_history[99999].step", int64(99999)}, {"log_history[0].step", nil},
+	} {
+		if got := get(res.Scalars, c.path); got != c.want {
+			t.Errorf("%s: %v, want %v", c.path, got, c.want)
+		}
+	}
+	if n := nodes(map[string]any(res.Scalars)); n > 10*maxItems {
+		t.Errorf("%d values are kept", n)
+	}
+}
+
+// A list at the top, one below it, and one below that.
+func TestJSONListsAroundTheLimit(t *testing.T) {
+	for _, n := range []int{0, 1, maxItems - 1, maxItems, maxItems + 1, 3*maxItems + 7} {
+		list := "[" + strings.TrimSuffix(strings.Repeat("7,", max(0, n-1))+"8,", ",") + "]"
+		if n == 0 {
+			list = "[ ]"
+		}
+		v, err := parseJSON([]byte(`{"a": ` + list + `, "b": {"c": ` + list + `}, "d": 1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Scalars(v.(map[string]any))
+		if n > 0 && (get(s, "a[-1]") != int64(8) || get(s, fmt.Sprintf("a[%d]", n-1)) != int64(8) || get(s, "b.c[-1]") != int64(8)) {
+			t.Errorf("%d: %v", n, s)
+		}
+		_, cut := s["a"].(Tail)
+		if cut != (n > maxItems) || get(s, "d") != int64(1) {
+			t.Errorf("%d: a is a %T", n, s["a"])
+		}
+	}
 }

@@ -24,7 +24,7 @@ func readPickles(r io.ReaderAt, size int64, res *Result) error {
 		res.Format = TorchLegacy
 		return readLegacy(c, res)
 	}
-	res.Scalars = plain(first.top)
+	res.Scalars = plain(first.top, nil)
 	res.Proven = c.rest() == 0 // more may follow: pickle.dump appends to a file
 	return nil
 }
@@ -57,7 +57,7 @@ func readLegacy(c *cursor, res *Result) error {
 	if len(byKey) != len(keys.items) {
 		return Damage(fmt.Sprintf("damaged: it lists %d of %d tensors", len(keys.items), len(byKey)))
 	}
-	res.Scalars = plain(object.top)
+	res.Scalars = plain(object.top, nil)
 	for _, key := range keys.items {
 		name, _ := key.(string)
 		s, ok := byKey[name]

@@ -143,7 +143,7 @@ func TestPlainIsBounded(t *testing.T) {
 		}
 		return n
 	}
-	if n := count(plain(p.top)["a"]); n > maxScalars {
+	if n := count(plain(p.top, nil)["a"]); n > maxScalars {
 		t.Errorf("%d values", n)
 	}
 }

@@ -136,7 +136,7 @@ func TestScanPickleNumpyNumbers(t *testing.T) {
 			t.Errorf("%s: %v", c.code, err)
 			continue
 		}
-		if got := plain(p.top)["v"]; got != c.want {
+		if got := plain(p.top, nil)["v"]; got != c.want {
 			t.Errorf("%s%s %q: %v, want %v", c.state, c.code, c.data, got, c.want)
 		}
 	}
@@ -152,7 +152,7 @@ func TestScanPickleReadsWhatWasWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(Scalars(want), plain(p.top)); d != "" {
+		if d := cmp.Diff(Scalars(want), plain(p.top, nil)); d != "" {
 			t.Fatal(d)
 		}
 	})

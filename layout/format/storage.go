@@ -61,9 +61,3 @@ func (s storage) check(rec *record) error {
 	}
 	return nil
 }
-
-// A scalarTensor is a tensor of no dimensions: one element of a storage.
-type scalarTensor struct {
-	storage storage
-	at      int64 // of the element
-}

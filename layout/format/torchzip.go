@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"fmt"
 	"io"
@@ -51,7 +52,16 @@ func readTorchZip(r io.ReaderAt, size int64, res *Result) error {
 			return err
 		}
 	}
-	res.Scalars = plain(p.top)
+	var failed error
+	scalars := plain(p.top, func(t scalarTensor) any {
+		v, err := t.number(r, byName[stem+"data/"+t.storage.key], byName[stem+"byteorder"])
+		failed = cmp.Or(failed, err)
+		return v
+	})
+	if failed != nil {
+		return failed
+	}
+	res.Scalars = scalars
 	res.Proven, res.Checked = true, allChecked(records)
 	return nil
 }

@@ -30,18 +30,15 @@ func indexDCP(_ string, r io.ReaderAt, size int64) (Needs, error) {
 
 // scanDCP finds the files of a DCP checkpoint and how long each must be. Where
 // an item of the state lies is in a _StorageInfo each: relative_path, offset
-// and length. They are looked at one by one as they are built, and the keys
-// that they are stored under are not kept.
-//
-// Other writers have their own class of that name, so the module says nothing.
+// and length. Other writers have their own class of that name.
 //
 // Source: torch/distributed/checkpoint/filesystem.py and metadata.py.
 func scanDCP(r io.ReaderAt, size int64) (Needs, error) {
 	needs := Needs{}
 	var wrong error
 	c := newCursor(r, 0, size)
-	_, err := scanObjects(c, func(class global, a dict) {
-		if class.name != "_StorageInfo" || wrong != nil {
+	err := seekObjects(c, "_StorageInfo", func(a dict) {
+		if wrong != nil {
 			return
 		}
 		name, ok1 := a["relative_path"].(string)

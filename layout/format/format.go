@@ -29,11 +29,12 @@ const (
 	Zip         = "zip" // a zip of something else, e.g. .keras
 	HDF5        = "hdf5"
 	DCP         = "dcp-metadata" // the index of torch.distributed.checkpoint
+	TFIndex     = "tf-index"     // the index of a TensorFlow checkpoint
 	Unknown     = "opaque"
 )
 
 // Names lists the formats.
-var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, HDF5, DCP, Unknown}
+var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, HDF5, DCP, TFIndex, Unknown}
 
 // Result is what Check found out about one file.
 type Result struct {
@@ -120,6 +121,9 @@ func choose(base string, head []byte) (format string, read reader, promised bool
 	}
 	if isDCPMetadata(base) && len(head) > 0 && (head[0] == opProto || head[0] == 0) {
 		return DCP, readDCP, true
+	}
+	if suffix == tfIndexSuffix && beginsAsTFIndex(head) {
+		return TFIndex, readTFIndex, true
 	}
 	// Only torch writes .pt and the like. A .bin or .pkl can be anything, but
 	// one that begins as a zip comes from torch too. Elsewhere such beginnings

@@ -3,6 +3,8 @@ package format
 import (
 	"bytes"
 	"errors"
+	"math"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +21,13 @@ func TestCheckReadsFixtures(t *testing.T) {
 	wants := map[string]want{
 		".metadata":             {DCP, true, false, false},
 		"arrays.npz":            {NPZ, true, true, false},
+		"ckpt-7.index":          {TFIndex, true, true, true},
 		"composer_like.pt":      torch,
 		"config.json":           {JSON, true, true, true},
 		"detectron_like.pth":    torch,
 		"fairseq_like.pt":       torch,
 		"lightning_like.ckpt":   torch,
+		"model.ckpt-300.index":  {TFIndex, true, true, true},
 		"model.safetensors":     {Safetensors, false, false, false},
 		"objects_protocol2.pkl": {Pickle, true, false, false},
 		"objects_protocol3.pkl": {Pickle, true, false, false},
@@ -100,18 +104,32 @@ func get(s Scalars, pattern string) any {
 // A file that ends anywhere before its end must not pass.
 func TestCheckRefusesEveryCut(t *testing.T) {
 	for _, f := range fixtures(t) {
-		// Whoever writes a .pkl may do so in many ways; only a layout knows.
-		promised := !strings.HasSuffix(f.name, ".pkl")
 		for n := range f.data {
+			// Whoever writes a .pkl may do so in many ways, and some names say
+			// something only together with the first bytes: there a layout knows.
+			promised := n >= promisedFrom(f.name)
 			res := check(f.name, f.data[:n])
 			if promised && n > 0 && res.Format == Unknown || res.Proven {
 				t.Fatalf("%s, first %d of %d bytes: passes as %+v", f.name, n, len(f.data), res)
 			}
-			if promised && res.Problem == "" && !(n == 0 && (f.name == "pytorch_model.bin" || f.name == ".metadata")) {
+			if promised && res.Problem == "" {
 				t.Fatalf("%s, first %d of %d bytes: no problem found", f.name, n, len(f.data))
 			}
 		}
 	}
+}
+
+// promisedFrom is how many bytes of a file it takes to know what it has to be.
+func promisedFrom(name string) int {
+	switch path.Ext(name) {
+	case ".pkl":
+		return math.MaxInt
+	case ".bin", ".metadata":
+		return 1
+	case ".index":
+		return 4
+	}
+	return 0
 }
 
 // The same for a zip whose directory was written although content is missing

@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -113,6 +114,38 @@ func FuzzHDF5(f *testing.F) {
 func FuzzJSON(f *testing.F) {
 	f.Add([]byte("[NaN, -Infinity, 1e999, \"\\ud800\"]"))
 	fuzzReader(f, "a.json", ".json")
+}
+
+func FuzzDCP(f *testing.F) { fuzzReader(f, ".metadata", ".metadata") }
+
+func FuzzTFIndex(f *testing.F) {
+	f.Add(aTable(0, tableEntry("", "\x08\x01")+tableEntry("a", "\x20\x05\x28\x07")))
+	fuzzReader(f, "ckpt-7.index", ".index")
+}
+
+// FuzzIndex: what any file asks for lies below its directory.
+func FuzzIndex(f *testing.F) {
+	for _, fixture := range fixtures(f) {
+		if IsIndex(fixture.name) {
+			f.Add(fixture.name, fixture.data)
+		}
+	}
+	f.Add("model.safetensors.index.json", []byte(`{"metadata": {"total_size": 1}, "weight_map": {"a": "b.safetensors", "c": ["d", "./e/f"]}}`))
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		var needs Needs
+		var err error
+		if spent := spend(t, func() { needs, err = index(name, data) }); spent > maxAllocated {
+			t.Errorf("%d MiB allocated for %d bytes", spent>>20, len(data))
+		}
+		if err != nil && needs != nil {
+			t.Errorf("both damaged and needed: %v, %v", needs, err)
+		}
+		for file, size := range needs {
+			if !filepath.IsLocal(file) || size < 0 {
+				t.Errorf("%q is needed with %d bytes", file, size)
+			}
+		}
+	})
 }
 
 // FuzzCheck: a file of any name.

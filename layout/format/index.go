@@ -11,7 +11,7 @@ import (
 
 // maxNeeds bounds how many files one index may name. The largest jobs have some
 // ten thousand ranks, each with a few files.
-const maxNeeds = 1 << 20
+const maxNeeds = 1 << 18
 
 // Needs are the files that an index says belong to its checkpoint: paths below
 // the directory of the index, with slashes, and the least size that each must
@@ -50,6 +50,8 @@ func indexed(base string) indexer {
 		return indexDCP
 	case strings.HasSuffix(base, ".index.json"), strings.HasSuffix(base, ".weights.json"):
 		return indexJSON
+	case strings.HasSuffix(base, tfIndexSuffix):
+		return indexTF
 	}
 	return nil
 }

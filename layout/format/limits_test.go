@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +78,75 @@ func TestLimitsHold(t *testing.T) {
 			t.Errorf("%s: %s (%q), want %s", c.name, got, res.Problem, c.want)
 		}
 	}
+}
+
+// Indexes that ask for more than anybody would: known, refused, or let be.
+func TestIndexLimitsHold(t *testing.T) {
+	const mib = 1 << 20
+	infos := func(n int, name func(i int) string) []byte {
+		var b bytes.Buffer
+		b.WriteString("\x80\x04\x8c\x01m\x8c\x0c_StorageInfo\x93\x94\x8c\x0drelative_path\x94\x8c\x06offset\x94\x8c\x06length\x94]")
+		for i := range n {
+			b.WriteString("h\x00)\x81}(h\x01\x8c\x0a" + name(i) + "h\x02M\xff\xffh\x03M\xff\xffuba")
+		}
+		b.WriteString(".")
+		return b.Bytes()
+	}
+	numbered := func(i int) string { return fmt.Sprintf("__%06d_0", i)[:10] }
+	shards := func(n int) []byte {
+		var b bytes.Buffer
+		b.WriteString(`{"weight_map": {"a": ["b"`)
+		for i := range n {
+			fmt.Fprintf(&b, `], "a": ["%d"`, i)
+		}
+		b.WriteString(`]}}`)
+		return b.Bytes()
+	}
+	for _, c := range []struct {
+		name, file string
+		data       []byte
+		allowed    uint64 // bytes allocated
+		want       int    // files; -1 for damage
+	}{
+		{"many items in one file", ".metadata", infos(mib/2, func(int) string { return "__000000_0" }), 64 * mib, 1},
+		{"as many files as may be", ".metadata", infos(maxNeeds, numbered), 128 * mib, maxNeeds},
+		{"one file more", ".metadata", infos(maxNeeds+1, numbered), 128 * mib, 0},
+		{"ever more dicts", ".metadata", []byte("\x80\x02" + strings.Repeat("}", 4*mib) + "."), 256 * mib, 0},
+		{"ever more dicts for nothing", ".metadata", []byte("\x80\x02" + strings.Repeat("N}b0", mib) + "N."), 2 * mib, 0},
+		{"a dict in many places", ".metadata", []byte("\x80\x02cm\n_StorageInfo\n)\x81}" + strings.Repeat("2", mib/2) + strings.Repeat("b", mib/2) + "b."), 64 * mib, -1},
+		{"ever more lists and tuples", ".metadata", []byte("\x80\x02" + strings.Repeat("])\x86\x940", mib) + "N."), 32 * mib, 0},
+		{"ever more names", ".metadata", []byte("\x80\x02" + strings.Repeat("cm\nn\n\x940", 2*mib) + "N."), 512 * mib, 0},
+		{"as many shards as may be", "a.index.json", shards(maxNeeds - 1), 128 * mib, maxNeeds},
+		{"one shard more", "a.index.json", shards(maxNeeds), 128 * mib, 0},
+		{"many weights", "a.index.json", []byte(`{"weight_map": {"a": "b"` + strings.Repeat(`, "a": "b"`, mib) + `}}`), 64 * mib, 1},
+		{"a shard list of lists", "a.index.json", []byte(`{"weight_map": {"a": ` + strings.Repeat("[", mib)), 16 * mib, 0},
+		{"ever more tensors", "c.index", aTable(0, tableEntry("", "\x08\x01")+strings.Repeat("\x00\x00\x00", 4*mib)), 64 * mib, 1},
+		{"ever longer keys", "c.index", aTable(0, tableEntry("", "\x08\x01")+longer(mib)), 64 * mib, 1},
+		{"2^31 shards", "c.index", aTable(0, tableEntry("", "\x08\xff\xff\xff\xff\x07")), mib, 0},
+	} {
+		var needs Needs
+		var err error
+		if spent := spend(t, func() { needs, err = index(c.file, c.data) }); spent > c.allowed {
+			t.Errorf("%s: %d MiB allocated, %d allowed", c.name, spent/mib, c.allowed/mib)
+		}
+		got := len(needs)
+		if err != nil {
+			got = -1
+		}
+		if got != c.want {
+			t.Errorf("%s: %d files (%v), want %d", c.name, got, err, c.want)
+		}
+	}
+}
+
+// longer are entries of a table with keys that grow by a byte each.
+func longer(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.Write(binary.AppendUvarint(nil, uint64(i)))
+		b.WriteString("\x01\x00k")
+	}
+	return b.String()
 }
 
 // deflated is a zip of one compressed record, and of torch's version beside it.

@@ -26,14 +26,16 @@ type pickle struct {
 // scanPickle runs one pickle up to its STOP and leaves the cursor behind it.
 // It is a pickle machine that can only build plain values: it looks up no
 // names and calls nothing.
-func scanPickle(c *cursor) (*pickle, error) { return scanObjects(c, nil) }
+func scanPickle(c *cursor) (*pickle, error) { return newMachine(c).run(maxOpcodes) }
 
-// scanObjects is scanPickle that also tells built of every object with its
-// attributes, as soon as it has them.
-func scanObjects(c *cursor, built func(class global, attributes dict)) (*pickle, error) {
-	m := &machine{in: c, memo: map[uint32]any{}, memory: maxPickleMemory, storages: map[storage]struct{}{}, built: built}
-	for range maxOpcodes {
-		op, err := c.byte()
+func newMachine(c *cursor) *machine {
+	return &machine{in: c, memory: maxPickleMemory, storages: map[storage]struct{}{}}
+}
+
+// run runs opcodes up to STOP, or up to so many.
+func (m *machine) run(opcodes int) (*pickle, error) {
+	for range opcodes {
+		op, err := m.in.byte()
 		if err != nil {
 			return nil, err
 		}
@@ -56,10 +58,10 @@ type machine struct {
 	in       *cursor
 	stack    []any
 	marks    []int // heights of the stack at each open MARK
-	memo     map[uint32]any
+	memo     memo
 	memory   int64 // bytes that may still be spent
 	storages map[storage]struct{}
-	built    func(class global, attributes dict) // nil when nobody asks for objects
+	seek     *seeker // nil when everything is kept
 }
 
 // step runs one opcode: those that carry an argument here, those that only

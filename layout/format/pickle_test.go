@@ -209,3 +209,24 @@ func appendPickle(b []byte, v any, then byte) []byte {
 	}
 	return append(b, then)
 }
+
+// A memo is a map, however the numbers come.
+func TestMemo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var m memo
+		want := map[uint32]any{}
+		for i, at := range rapid.SliceOf(rapid.Uint32Max(20)).Draw(t, "numbers") {
+			m.put(at, i)
+			want[at] = i
+			if m.len() != len(want) {
+				t.Fatalf("%d entries, want %d", m.len(), len(want))
+			}
+		}
+		for at := range uint32(22) {
+			v, ok := m.get(at)
+			if w, there := want[at]; ok != there || v != w {
+				t.Fatalf("%d: %v, %v; want %v, %v", at, v, ok, w, there)
+			}
+		}
+	})
+}

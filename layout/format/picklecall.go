@@ -59,19 +59,17 @@ func (m *machine) call(callee, args any) any {
 	return Opaque{}
 }
 
-// setState is BUILD. It matters for two kinds: the byte order of a numpy dtype
-// is in its state, and an object is told of. The attributes of a dict are no
-// entries.
+// setState is BUILD for the one object that needs it: the byte order of a
+// numpy dtype is in its state. The attributes of a dict are no entries.
 func (m *machine) setState(v, state any) {
-	switch v := v.(type) {
-	case *dtype:
-		if s, ok := state.(tuple); ok && len(s) > 1 {
-			v.big = s[1] == any(">")
-		}
-	case object:
-		if attributes, ok := state.(dict); ok {
-			m.built(v.class, attributes)
-		}
+	if m.seek != nil {
+		m.seek.build(m, v, state)
+		return
+	}
+	t, ok1 := v.(*dtype)
+	s, ok2 := state.(tuple)
+	if ok1 && ok2 && len(s) > 1 {
+		t.big = s[1] == any(">")
 	}
 }
 

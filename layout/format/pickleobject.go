@@ -14,8 +14,7 @@ type (
 	rawBytes string
 	bigInt   string // little-endian two's complement, more than 8 bytes
 	global   struct{ module, name string }
-	object   struct{ class global } // kept only where somebody asks for objects
-	dtype    struct {               // of numpy
+	dtype    struct { // of numpy
 		code string
 		big  bool // big-endian
 	}
@@ -23,10 +22,16 @@ type (
 
 func (m *machine) newDict() dict {
 	m.memory -= costContainer
+	if m.seek != nil {
+		return m.seek.dict()
+	}
 	return dict{}
 }
 
-func (m *machine) newList(items []any) *list {
+func (m *machine) newList(items []any) any {
+	if m.seek != nil {
+		return Opaque{}
+	}
 	m.memory -= costContainer + costSlot*int64(len(items))
 	return &list{items: slices.Clone(items)}
 }
@@ -34,6 +39,9 @@ func (m *machine) newList(items []any) *list {
 func (m *machine) pushTuple(items []any, err error) error {
 	if err != nil {
 		return err
+	}
+	if m.seek != nil {
+		return m.push(Opaque{})
 	}
 	m.memory -= costContainer + costSlot*int64(len(items))
 	return m.push(tuple(slices.Clone(items)))
@@ -70,6 +78,9 @@ func (m *machine) setTop(items []any, err error) error {
 // setItems sets what has a plain key; keys of other types cannot be asked for.
 func (m *machine) setItems(d dict, items []any) {
 	for i := 0; i+1 < len(items); i += 2 {
+		if m.seek != nil && !m.seek.keeps(items[i+1]) {
+			continue
+		}
 		var key string
 		switch k := items[i].(type) {
 		case string:
@@ -131,11 +142,8 @@ func (m *machine) pushObject(made []any, err error) error {
 	if err != nil {
 		return err
 	}
-	if m.built != nil && len(made) > 0 {
-		if class, ok := made[0].(global); ok {
-			m.memory -= costContainer
-			return m.push(object{class})
-		}
+	if m.seek != nil && len(made) > 0 {
+		return m.push(m.seek.make(made[0]))
 	}
 	return m.push(Opaque{})
 }

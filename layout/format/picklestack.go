@@ -21,7 +21,7 @@ func (m *machine) build(op byte) error {
 		_, err := m.popMark()
 		return err
 	case opDup:
-		return m.onTop(m.push)
+		return m.onTop(m.duplicate)
 	case opNone:
 		return m.push(nil)
 	case opNewTrue:
@@ -80,7 +80,7 @@ func (m *machine) build(op byte) error {
 		}
 		return m.push(Opaque{})
 	case opMemoize:
-		return m.onTop(func(v any) error { m.remember(uint32(len(m.memo)), v); return nil })
+		return m.onTop(func(v any) error { m.remember(uint32(m.memo.len()), v); return nil })
 	}
 	return m.construct(op)
 }
@@ -149,9 +149,21 @@ func (m *machine) onTop(f func(any) error) error {
 	return f(m.stack[len(m.stack)-1])
 }
 
+// duplicate pushes a value again. A dict that will be used again has one place.
+func (m *machine) duplicate(v any) error {
+	if _, ok := v.(dict); ok && m.seek != nil {
+		v = Opaque{}
+	}
+	return m.push(v)
+}
+
 func (m *machine) remember(at uint32, v any) {
+	if m.seek != nil && !m.seek.remembers(v) {
+		m.memo.pass()
+		return
+	}
 	m.memory -= costEntry
-	m.memo[at] = v
+	m.memo.put(at, v)
 }
 
 func (m *machine) put(width int) error {
@@ -167,7 +179,7 @@ func (m *machine) get(width int) error {
 	if err != nil {
 		return err
 	}
-	v, ok := m.memo[uint32(at)]
+	v, ok := m.memo.get(uint32(at))
 	if !ok {
 		return Damage("damaged: bad pickle (it refers to a value that it has not stored)")
 	}

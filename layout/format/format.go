@@ -27,6 +27,7 @@ const (
 	JSON        = "json"
 	NPZ         = "npz"
 	Zip         = "zip" // a zip of something else, e.g. .keras
+	Msgpack     = "msgpack"
 	HDF5        = "hdf5"
 	DCP         = "dcp-metadata" // the index of torch.distributed.checkpoint
 	TFIndex     = "tf-index"     // the index of a TensorFlow checkpoint
@@ -34,7 +35,7 @@ const (
 )
 
 // Names lists the formats.
-var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, HDF5, DCP, TFIndex, Unknown}
+var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, Msgpack, HDF5, DCP, TFIndex, Unknown}
 
 // Result is what Check found out about one file.
 type Result struct {
@@ -114,8 +115,15 @@ func choose(base string, head []byte) (format string, read reader, promised bool
 		return JSON, readJSON, true
 	case ".npz":
 		return NPZ, readNPZ, true
-	case ".keras", ".zip":
+	case ".keras":
+		if startsLike(head, hdf5Signature) { // before Keras 3
+			return HDF5, readHDF5, true
+		}
+		return Zip, readKeras, true
+	case ".zip":
 		return Zip, readZip, true
+	case ".msgpack":
+		return Msgpack, readMsgpack, true
 	case ".h5", ".hdf5":
 		return HDF5, readHDF5, true
 	}
@@ -138,6 +146,10 @@ func choose(base string, head []byte) (format string, read reader, promised bool
 		return Pickle, readPickles, torch
 	case startsLike(head, hdf5Signature):
 		return HDF5, readHDF5, false
+	case suffix == "" && startsLike(head, "{"):
+		return JSON, readJSON, false
+	case suffix == "" && beginsAsMsgpack(head):
+		return Msgpack, readMsgpack, false
 	case torch && len(bytes.Trim(head, "\x00")) == 0:
 		return TorchZip, readHole, true
 	}
@@ -153,7 +165,7 @@ func HoldsTensors(name string) bool {
 		return true
 	}
 	switch path.Ext(base) {
-	case ".safetensors", ".npz", ".keras", ".zip", ".h5", ".hdf5", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle":
+	case ".safetensors", ".npz", ".keras", ".zip", ".h5", ".hdf5", ".msgpack", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle":
 		return true
 	}
 	return false

@@ -19,26 +19,30 @@ func TestCheckReadsFixtures(t *testing.T) {
 	}
 	torch := want{TorchZip, true, true, false}
 	wants := map[string]want{
-		".metadata":             {DCP, true, false, false},
-		"arrays.npz":            {NPZ, true, true, false},
-		"ckpt-7.index":          {TFIndex, true, true, true},
-		"composer_like.pt":      torch,
-		"config.json":           {JSON, true, true, true},
-		"detectron_like.pth":    torch,
-		"fairseq_like.pt":       torch,
-		"lightning_like.ckpt":   torch,
-		"model.ckpt-300.index":  {TFIndex, true, true, true},
-		"model.safetensors":     {Safetensors, false, false, false},
-		"objects_protocol2.pkl": {Pickle, true, false, false},
-		"objects_protocol3.pkl": {Pickle, true, false, false},
-		"objects_protocol4.pkl": {Pickle, true, false, false},
-		"objects_protocol5.pkl": {Pickle, true, false, false},
-		"pytorch_model.bin":     torch,
-		"scalar_tensors.ckpt":   torch,
-		"torch_legacy.pth":      {TorchLegacy, true, false, false},
-		"torch_zip.pth":         torch,
-		"training_state.pth":    torch,
-		"weights.h5":            {HDF5, false, false, false},
+		".metadata":               {DCP, true, false, false},
+		"arrays.npz":              {NPZ, true, true, false},
+		"ckpt-7.index":            {TFIndex, true, true, true},
+		"composer_like.pt":        torch,
+		"config.json":             {JSON, true, true, true},
+		"detectron_like.pth":      torch,
+		"fairseq_like.pt":         torch,
+		"flax_checkpoint.msgpack": {Msgpack, true, false, false},
+		"lightning_like.ckpt":     torch,
+		"model.ckpt-300.index":    {TFIndex, true, true, true},
+		"model.keras":             {Zip, true, true, false},
+		"model.safetensors":       {Safetensors, false, false, false},
+		"objects_protocol2.pkl":   {Pickle, true, false, false},
+		"objects_protocol3.pkl":   {Pickle, true, false, false},
+		"objects_protocol4.pkl":   {Pickle, true, false, false},
+		"objects_protocol5.pkl":   {Pickle, true, false, false},
+		"pytorch_model.bin":       torch,
+		"scalar_tensors.ckpt":     torch,
+		"torch_legacy.pth":        {TorchLegacy, true, false, false},
+		"torch_zip.pth":           torch,
+		"training_state.pth":      torch,
+		"weights.h5":              {HDF5, false, false, false},
+		"weights_v2.h5":           {HDF5, false, false, false},
+		"weights_v3.h5":           {HDF5, false, false, false},
 	}
 	got := map[string]want{}
 	for _, f := range fixtures(t) {
@@ -166,7 +170,7 @@ func TestCheckSurvivesFlippedBytes(t *testing.T) {
 }
 
 func TestVerifyFindsEveryFlippedByteOfContent(t *testing.T) {
-	for _, name := range []string{"torch_zip.pth", "lightning_like.ckpt", "arrays.npz"} {
+	for _, name := range []string{"torch_zip.pth", "lightning_like.ckpt", "arrays.npz", "model.keras"} {
 		f := fixtureNamed(t, name)
 		r := bytes.NewReader(f.data)
 		if res := Verify(f.name, r, r.Size()); !res.Verified || res.Problem != "" {
@@ -194,6 +198,7 @@ func TestCheckChoosesByNameAndContent(t *testing.T) {
 	zip := fixtureNamed(t, "torch_zip.pth").data
 	legacy := fixtureNamed(t, "torch_legacy.pth").data
 	hdf5 := fixtureNamed(t, "weights.h5").data
+	flax := fixtureNamed(t, "flax_checkpoint.msgpack").data
 	for _, c := range []struct {
 		name    string
 		data    []byte
@@ -209,6 +214,16 @@ func TestCheckChoosesByNameAndContent(t *testing.T) {
 		{"weights", hdf5, HDF5, ""},
 		{"log.txt", []byte("epoch 1"), Unknown, ""},
 		{"log.txt", nil, Unknown, ""},
+		{"checkpoint_100", flax, Msgpack, ""},
+		{"flax_model.msgpack", flax[:9], Msgpack, "cut short: 38 bytes expected at offset 3, 6 are left"},
+		{"checkpoint_100", flax[:100], Unknown, ""},
+		{"model.keras", hdf5, HDF5, ""}, // of Keras 2
+		{"metrics/metrics", []byte(`{"loss": 0.5}`), JSON, ""},
+		{"_CHECKPOINT_METADATA", []byte(`{"a": 1`), Unknown, ""},
+		{"log", []byte("{\"a\": 1}\n{\"a\": 2}\n"), Unknown, ""},
+		{"ep1-ba20-rank0.pt.gz", []byte("\x1f\x8b\x08\x00compressed"), Unknown, ""},
+		{"ep1-ba20-rank0.pt.zst", []byte("\x28\xb5\x2f\xfdcompressed"), Unknown, ""},
+		{"ep1-ba20-rank0.pt.xz", []byte("\xfd7zXZ\x00compressed"), Unknown, ""},
 		{"__0_0.distcp", zip[:100], Unknown, ""}, // no promise, no claim
 		{"notes.bin", []byte("anything"), Unknown, ""},
 		{"notes.bin", nil, Unknown, ""},
@@ -248,7 +263,7 @@ func TestCheckOfShrunkenFile(t *testing.T) {
 			continue
 		}
 		res := Check(f.name, bytes.NewReader(f.data[:len(f.data)/2]), int64(len(f.data)))
-		if res.Problem == "" && f.name != "weights.h5" && f.name != "model.safetensors" {
+		if res.Problem == "" && path.Ext(f.name) != ".h5" && f.name != "model.safetensors" {
 			t.Errorf("%s: no problem found", f.name)
 		}
 	}

@@ -103,7 +103,18 @@ func FuzzNPZ(f *testing.F) { fuzzReader(f, "a.npz", ".npz") }
 
 func FuzzZip(f *testing.F) {
 	f.Add(deflated("config.json", bytes.Repeat([]byte("keras "), 100)))
-	fuzzReader(f, "a.keras", "torch_zip.pth")
+	fuzzReader(f, "a.zip", "torch_zip.pth", ".keras")
+}
+
+func FuzzKeras(f *testing.F) {
+	f.Add(stored("model.weights.h5", string(superblock(2, 200, 0, 200))))
+	fuzzReader(f, "a.keras", ".keras")
+}
+
+func FuzzMsgpack(f *testing.F) {
+	f.Add([]byte("\x81\xa1a\xc7\x0a\x03\x93\x90\xa5int32\xc4\x04\x01\x00\x00\x00"))
+	f.Add([]byte("\xdf\xff\xff\xff\xff"))
+	fuzzReader(f, "a.msgpack", ".msgpack")
 }
 
 func FuzzHDF5(f *testing.F) {

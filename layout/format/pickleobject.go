@@ -81,18 +81,24 @@ func (m *machine) setItems(d dict, items []any) {
 		if m.seek != nil && !m.seek.keeps(items[i+1]) {
 			continue
 		}
-		var key string
-		switch k := items[i].(type) {
-		case string:
-			key = k
-		case int64:
-			key = strconv.FormatInt(k, 10)
-		default:
+		key, ok := keyText(items[i])
+		if !ok {
 			continue
 		}
 		m.memory -= costEntry + int64(len(key))
 		d[key] = items[i+1]
 	}
+}
+
+// keyText is how a key is asked for: numbers are written in decimal.
+func keyText(key any) (text string, ok bool) {
+	switch k := key.(type) {
+	case string:
+		return k, true
+	case int64:
+		return strconv.FormatInt(k, 10), true
+	}
+	return "", false
 }
 
 // construct runs the opcodes that make Python call something.

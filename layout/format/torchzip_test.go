@@ -118,7 +118,7 @@ func TestZipWithoutPickleIsPlain(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"model.keras", "model.pt"} {
+	for _, name := range []string{"model.zip", "model.pt"} {
 		res := Verify(name, bytes.NewReader(b.Bytes()), int64(b.Len()))
 		if res.Format != Zip || !res.Proven || !res.Verified {
 			t.Errorf("%s: %+v", name, res)

@@ -38,9 +38,6 @@ func (c counted) lacking(files []FileReport, scalars format.Scalars) []string {
 	}
 	if c.from != "" {
 		n := c.product(scalars)
-		if n > 0 && len(order) == 0 {
-			return []string{fmt.Sprintf("%d files, one of each rank", n)}
-		}
 		for set := range want {
 			want[set] = n
 		}

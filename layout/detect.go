@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"ckptfs/layout/format"
@@ -92,8 +93,9 @@ func (l *Layout) fit(entries []Seen) fit {
 // there is no such thing, all that the layout requires.
 func (l *Layout) proves(fsys fs.FS, m Match) bool {
 	if len(l.telltale.files) == 0 && len(l.telltale.keys) == 0 {
+		required := slices.ContainsFunc(l.groups, func(g group) bool { return g.required && g.typ == m.Type })
 		report, err := l.Inspect(fsys, m)
-		return err == nil && len(report.Files) > 0 && l.Requires(m.Type) && report.Complete()
+		return required && err == nil && report.Complete()
 	}
 	told := false
 	_ = fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {

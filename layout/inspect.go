@@ -137,6 +137,11 @@ func (in *inspection) missing() (all []string) {
 		}
 	}
 	all = append(all, in.keys...)
+	for _, f := range files {
+		if in.typ == File && f.Size == 0 && len(all) == 0 { // whatever its layout requires
+			all = append(all, f.Path+" (empty)")
+		}
+	}
 	for _, c := range in.layout.counted {
 		all = append(all, c.lacking(files, in.factors[c.from])...)
 	}

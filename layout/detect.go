@@ -26,6 +26,13 @@ type telltale struct {
 	keys  []string
 }
 
+// Found is what Detect found out.
+type Found struct {
+	Layout *Layout // nil when none matches any entry
+	Why    string  // a sentence for the user
+	Proved bool    // by what a checkpoint holds
+}
+
 // A fit says how well a layout fits the entries of a run.
 type fit struct {
 	layout  *Layout
@@ -39,9 +46,8 @@ const looked = 3
 // Detect finds the layout, of those that there are, that the entries of a run
 // fit. What the checkpoints hold decides before what they are called: the names
 // of one trainer are another's too. Then the layout that knows the most names,
-// then the one that goes first. l is nil when none matches any. why is a
-// sentence for the user that says what the choice rests on.
-func Detect(among []*Layout, entries []Seen) (l *Layout, why string) {
+// then the one that goes first.
+func Detect(among []*Layout, entries []Seen) Found {
 	var best fit
 	for _, candidate := range among {
 		f := candidate.fit(entries)
@@ -50,13 +56,13 @@ func Detect(among []*Layout, entries []Seen) (l *Layout, why string) {
 		}
 	}
 	if best.layout == nil {
-		return nil, fmt.Sprintf("No entry is named like a checkpoint of a known layout (%s).", names(among))
+		return Found{Why: fmt.Sprintf("no entry is named like a checkpoint of a known layout (%s)", names(among))}
 	}
-	why = fmt.Sprintf("Layout %s: it names checkpoints like %s.", best.layout.Name, some(best.matched))
+	why := fmt.Sprintf("%s names checkpoints like %s", best.layout.Name, some(best.matched))
 	if best.proof != "" {
-		why = fmt.Sprintf("Layout %s: it names checkpoints like %s, and %s holds what it writes.", best.layout.Name, some(best.matched), best.proof)
+		why = fmt.Sprintf("%s names checkpoints like %s, and %s holds what it writes", best.layout.Name, some(best.matched), best.proof)
 	}
-	return best.layout, why
+	return Found{Layout: best.layout, Why: why, Proved: best.proof != ""}
 }
 
 // compare is positive when f fits better than g.

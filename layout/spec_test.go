@@ -20,10 +20,10 @@ func TestBuiltinLayouts(t *testing.T) {
 	}
 	// Where only names are known they are tried in this order.
 	if d := cmp.Diff(strings.Fields(`
-		enstack transformers lightning accelerate composer deepspeed megatron verl orbax tensorflow timm
+		enstack transformers lightning accelerate composer deepspeed megatron verl openrlhf tensorflow timm
 		detectron2 fairseq mmengine torchtitan keras nemo olmo
 		generic
-		dcp diffusers openrlhf paddlenlp torchtune ultralytics lerobot`), names); d != "" {
+		dcp diffusers orbax paddlenlp torchtune ultralytics lerobot`), names); d != "" {
 		t.Error(d)
 	}
 	if !enstack(t).ListsViews {

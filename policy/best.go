@@ -12,13 +12,45 @@ import (
 	"ckptfs/layout"
 )
 
-// best resolves to the layout's best checkpoint, or with a metric to the best
-// of all committed ones by it.
+// best resolves to the best of all committed checkpoints by the configured
+// metric. Without one it is the checkpoint that the trainer calls the best, by
+// its kind or in the metadata of the others; else the best by the metric that is
+// usual with this trainer.
 func (r *resolver) best(p BestPolicy) Resolution {
-	if p.Metric == "" {
-		return r.trainersBest()
+	if p.Metric != "" {
+		return r.bestBy(p)
 	}
-	return r.bestBy(p)
+	res := r.trainersBest()
+	if res.Target >= 0 {
+		return res
+	}
+	if named := r.namedBest(); named.Target >= 0 {
+		return named
+	}
+	if p.Usual != nil {
+		if usual := r.bestBy(*p.Usual); usual.Target >= 0 {
+			return usual
+		}
+	}
+	return res
+}
+
+// namedBest is what the most advanced checkpoint that says so calls the best so
+// far.
+func (r *resolver) namedBest() Resolution {
+	for _, i := range r.committed {
+		name := r.cs[i].BestName
+		if name == "" {
+			continue
+		}
+		for _, j := range r.committed {
+			if r.cs[j].Name == name {
+				return Resolution{Target: j, Reason: fmt.Sprintf("%s calls it the best so far", r.cs[i].Name)}
+			}
+		}
+		return Resolution{Target: -1} // the one that was the best is gone: an older word is no better
+	}
+	return Resolution{Target: -1}
 }
 
 // trainersBest is the checkpoint that the trainer itself calls the best.

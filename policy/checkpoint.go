@@ -40,6 +40,7 @@ type Checkpoint struct {
 	Size        int64 // bytes
 	Shared      int64 // of these, what a newer version of the run holds as well, as hard links
 	Metrics     map[string]float64
+	BestName    string // the checkpoint that this one calls the best so far; "" for none
 	Pinned      bool
 	InUse       bool // a process has a view of it open
 	Saving      bool // a save of this name is under way (the committed version is still good)

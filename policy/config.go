@@ -42,6 +42,10 @@ const (
 type BestPolicy struct {
 	Metric string // a metric of the checkpoints' own metadata; "" = what the trainer calls the best
 	Mode   string // ModeMax or ModeMin
+
+	// Usual is the trainer's own metric, for runs in which no checkpoint is called
+	// the best; it is none of the configuration's keys.
+	Usual *BestPolicy
 }
 
 // The values of best.mode.

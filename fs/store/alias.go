@@ -78,10 +78,10 @@ func (s *Store) aliasesOf(r *run) []alias {
 	var out []alias
 	for p := range s.links {
 		dir, name := split(p)
-		if dir != r.path || r.layout == nil {
+		if dir != r.path || r.layout() == nil {
 			continue
 		}
-		m, ok := r.layout.Match(name, true)
+		m, ok := r.layout().Match(name, true)
 		target := s.follow(p)
 		if at, base := split(target); ok && at == dir && r.records[base] != nil {
 			out = append(out, alias{name, m.Kind, base})

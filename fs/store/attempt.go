@@ -16,7 +16,7 @@ import (
 
 // core notes that a core file was published. Needs rec.mu.
 func (s *Store) core(sv *save, rel string) {
-	if l := sv.rec.run.layout; l != nil && l.Core(rel) {
+	if l := sv.rec.run.layout(); l != nil && l.Core(rel) {
 		sv.order = append(sv.order, rel)
 	}
 }
@@ -33,10 +33,10 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 	if _, known := sv.writers[tgid]; !known && tgid != 0 && (len(sv.held) > 0 || sv.authorDied()) {
 		return true
 	}
-	if l := sv.rec.run.layout; sv.arrived && l != nil && l.Core(rel) {
+	if l := sv.rec.run.layout(); sv.arrived && l != nil && l.Core(rel) {
 		return true // it was whole: nobody knows which file of it was the last
 	}
-	if l := sv.rec.run.layout; sv.mixed && l != nil && l.Core(rel) && s.clock.Now().Sub(sv.changed) >= patience {
+	if l := sv.rec.run.layout(); sv.mixed && l != nil && l.Core(rel) && s.clock.Now().Sub(sv.changed) >= patience {
 		return true // after one that was given up, the next save begins with whatever file comes first
 	}
 	i := slices.Index(sv.order, rel)
@@ -90,7 +90,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	}
 	sv.attempts++
 	for rel := range sv.rewritten {
-		sv.mixed = sv.mixed || rec.run.layout.Core(rel)
+		sv.mixed = sv.mixed || rec.run.layout().Core(rel)
 	}
 	sv.recovered, sv.arrived, sv.leftOpen = false, false, false
 	sv.hands, sv.shared = nil, false
@@ -108,7 +108,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 // coreRewritten reports whether every group of core files has a member that
 // this attempt wrote, or none at all. Needs rec.mu.
 func (s *Store) coreRewritten(sv *save) bool {
-	for _, group := range sv.rec.run.layout.CoreGroups() {
+	for _, group := range sv.rec.run.layout().CoreGroups() {
 		if slices.ContainsFunc(sv.order, func(rel string) bool { return layout.InGroup(group, rel) }) {
 			continue
 		}

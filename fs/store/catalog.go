@@ -59,7 +59,7 @@ func (s *Store) checkpointRun(dir string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.runs[dir] == nil {
-		s.runs[dir] = &run{path: dir, records: map[string]*record{}}
+		s.runs[dir] = newRun(dir)
 	}
 }
 
@@ -113,6 +113,7 @@ func (s *Store) scan(dir string) (found []foundDir, err error) {
 		return nil, err
 	}
 	slices.SortFunc(list, func(a, b disk.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	s.recogniseRun(dir, list)
 	for _, e := range list {
 		p := path.Join(dir, e.Name)
 		if p == Private {
@@ -150,7 +151,7 @@ func (s *Store) foreign(dir, name string) bool {
 
 func (s *Store) ignored(dir, name string) bool {
 	r := s.runAt(dir)
-	return r != nil && r.layout != nil && r.layout.Ignored(name)
+	return r != nil && r.layout() != nil && r.layout().Ignored(name)
 }
 
 // adopt enters what lies under a natural name: the version that a manifest
@@ -239,13 +240,13 @@ func (s *Store) matches(dir string, m *Manifest) error {
 func (s *Store) inspectNatural(rec *record, p string, st *disk.Stat) (m *Manifest, why string) {
 	m = &Manifest{
 		Format: manifestFormat, ID: s.newID(), Run: dirOf(p), Name: rec.name,
-		Layout: rec.run.layout.Name, Kind: rec.match.Kind, Adopted: true, DirIno: st.Ino,
+		Layout: rec.run.layout().Name, Kind: rec.match.Kind, Adopted: true, DirIno: st.Ino,
 	}
-	report, err := rec.run.layout.Inspect(s.disk.Sub(p), rec.match)
+	report, err := rec.run.layout().Inspect(s.disk.Sub(p), rec.match)
 	if err != nil {
 		return m, err.Error()
 	}
-	m.Progress, m.Metrics = report.Progress, report.Metrics
+	m.Progress, m.Metrics, m.BestName = report.Progress, report.Metrics, report.BestName
 	newest := st.Mtime.Nano()
 	for _, f := range report.Files {
 		fst, err := s.disk.Stat(path.Join(p, f.Path))

@@ -193,7 +193,7 @@ func (s *Store) reverify(rec *record) {
 		return
 	}
 	quiet := s.cfg.Save.Settle
-	if !rec.run.layout.Requires(rec.match.Type) {
+	if !rec.run.layout().Requires(rec.match.Type) {
 		quiet = patience
 	}
 	if left := quiet - s.clock.Now().Sub(since); left > 0 {

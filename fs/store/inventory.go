@@ -24,8 +24,8 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 	rec := s.lockOf(sv)
 	m := &Manifest{
 		Format: manifestFormat, ID: sv.id, Run: rec.run.path, Name: rec.name,
-		Layout: rec.run.layout.Name, Kind: rec.match.Kind, Progress: v.report.Progress,
-		Metrics: v.report.Metrics, CommittedAt: s.clock.Now(), DirIno: dir.Ino, Removed: sv.removal,
+		Layout: rec.run.layout().Name, Kind: rec.match.Kind, Progress: v.report.Progress,
+		Metrics: v.report.Metrics, BestName: v.report.BestName, CommittedAt: s.clock.Now(), DirIno: dir.Ino, Removed: sv.removal,
 	}
 	rec.mu.Unlock()
 	formats := map[string]string{}

@@ -33,7 +33,7 @@ func (s *Store) inspectSave(rec *record, sv *save) verdict {
 	if err != nil {
 		return verdict{err: err}
 	}
-	report, err := rec.run.layout.Inspect(s.disk.Sub(sv.tree()), rec.match)
+	report, err := rec.run.layout().Inspect(s.disk.Sub(sv.tree()), rec.match)
 	return verdict{report: report, tree: tree, err: err}
 }
 
@@ -55,6 +55,7 @@ func (s *Store) consider(sv *save) (busy bool) {
 	changes := sv.changes
 	rec.mu.Unlock()
 
+	s.recognise(rec, sv)
 	v := s.inspectSave(rec, sv) // reads only, without a lock
 	writer, doubts := "", ""
 	if v.err == nil {

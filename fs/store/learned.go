@@ -16,7 +16,7 @@ import (
 func (s *Store) learned(sv *save, v verdict) (why string, again time.Duration) {
 	rec := sv.rec
 	left := patience - s.clock.Now().Sub(sv.changed)
-	if rec.run.layout.Requires(rec.match.Type) || sv.placed || left <= 0 {
+	if rec.run.layout().Requires(rec.match.Type) || sv.placed || left <= 0 {
 		return "", 0
 	}
 	now, earlier := sv.wroteFiles(v), s.usual(rec)

@@ -29,7 +29,7 @@ const pruneAgain = 2 * time.Second
 // takes what a view resolves to, and every deletion is an event with its reason.
 func (s *Store) prune(r *run) {
 	rv := s.candidates(r) // afresh: what is open changes without a commit
-	rv.views = policy.Resolve(rv.candidates, s.cfg)
+	rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 	decisions := policy.Retain(rv.candidates, rv.views, s.cfg.Retention, s.clock.Now())
 	for _, d := range decisions {
 		if d.Action != policy.ActionDelete {
@@ -71,7 +71,7 @@ func (s *Store) Decide(dir string, r policy.Retention) ([]policy.Decision, error
 		return nil, fmt.Errorf("%s holds no checkpoints", dir)
 	}
 	rv := s.candidates(run)
-	return policy.Retain(rv.candidates, policy.Resolve(rv.candidates, s.cfg), r, s.clock.Now()), nil
+	return policy.Retain(rv.candidates, policy.Resolve(rv.candidates, s.policyOf(run)), r, s.clock.Now()), nil
 }
 
 // Delete moves the checkpoint at p into the trash, if it still is the version

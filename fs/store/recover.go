@@ -197,7 +197,7 @@ func (s *Store) foundInBase(sv *save) bool {
 		}
 	}
 	for rel, ino := range sv.found {
-		if known[rel] != ino && sv.rec.run.layout.Core(rel) {
+		if known[rel] != ino && sv.rec.run.layout().Core(rel) {
 			return false
 		}
 	}
@@ -281,7 +281,7 @@ func (s *Store) parkDrafts(sv *save) error {
 // written down, or that proves itself by checksums, counts.
 func (s *Store) doubts(sv *save) string {
 	if sv.leftOpen || sv.shared || sv.recovered { // structure does not tell of a part that is missing
-		report, err := sv.rec.run.layout.Verify(s.disk.Sub(sv.tree()), sv.rec.match)
+		report, err := sv.rec.run.layout().Verify(s.disk.Sub(sv.tree()), sv.rec.match)
 		switch {
 		case err != nil:
 			return err.Error()
@@ -301,7 +301,7 @@ func (s *Store) doubts(sv *save) string {
 	if m, err := s.readManifest(sv.id); err == nil && s.hashesMatch(sv, m) == nil {
 		return ""
 	}
-	report, err := sv.rec.run.layout.Verify(s.disk.Sub(sv.tree()), sv.rec.match)
+	report, err := sv.rec.run.layout().Verify(s.disk.Sub(sv.tree()), sv.rec.match)
 	switch {
 	case err != nil:
 		return err.Error()

@@ -152,12 +152,12 @@ func (s *Store) progressUnder(a, b *record) (*Version, layout.Progress) {
 	a.mu.RLock()
 	v := a.committed
 	a.mu.RUnlock()
-	if v == nil || b.run.layout == nil {
+	if v == nil || b.run.layout() == nil {
 		return nil, layout.Progress{}
 	}
 	var report layout.Report
 	err := v.location(func(dir string) (err error) {
-		report, err = b.run.layout.Inspect(s.disk.Sub(dir), b.match)
+		report, err = b.run.layout().Inspect(s.disk.Sub(dir), b.match)
 		return err
 	})
 	if err != nil {

@@ -134,10 +134,10 @@ func (r *run) shown() string {
 }
 
 func (r *run) layoutName() string {
-	if r.layout == nil {
+	if r.layout() == nil {
 		return ""
 	}
-	return r.layout.Name
+	return r.layout().Name
 }
 
 // List reports the checkpoints of every run, by progress; all adds history,
@@ -146,7 +146,7 @@ func (s *Store) List(all bool) ListReport {
 	rep := ListReport{Runs: []RunList{}}
 	for _, r := range s.runsSorted() {
 		rv := s.candidates(r)
-		rv.views = policy.Resolve(rv.candidates, s.cfg)
+		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 		list := RunList{Path: r.shown(), Layout: r.layoutName(), Checkpoints: []CheckpointRow{}}
 		for i, c := range rv.candidates {
 			if c.State == policy.History && !all {
@@ -249,7 +249,7 @@ func (s *Store) Status() StatusReport {
 	s.mu.RUnlock()
 	for _, r := range s.runsSorted() {
 		rv := s.candidates(r)
-		rv.views = policy.Resolve(rv.candidates, s.cfg)
+		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 		rs := RunStatus{
 			Path: r.shown(), Layout: r.layoutName(), Why: r.why, Views: map[string]string{},
 			Saves: s.saves(r), Policy: s.cfg.Retention.String(), Hints: []string{},
@@ -309,7 +309,7 @@ func (s *Store) Explain() []ExplainReport {
 	out := []ExplainReport{}
 	for _, r := range s.runsSorted() {
 		rv := s.candidates(r)
-		rv.views = policy.Resolve(rv.candidates, s.cfg)
+		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 		rep := ExplainReport{Path: r.shown(), Views: map[string]ExplainView{}, Checkpoints: []ExplainCheckpoint{}}
 		n := s.cfg.Views
 		for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {

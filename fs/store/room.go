@@ -100,8 +100,8 @@ func (s *Store) beginsSave(at place, c Caller) (r *run, name string, begins bool
 // temporary is the checkpoint that a directory of a run will become; "" when it
 // will become none.
 func (s *Store) temporary(dir, name string) (of string) {
-	if r := s.runAt(dir); r != nil && r.layout != nil {
-		if m, ok := r.layout.Match(name, true); ok && m.Kind == layout.Temp {
+	if r := s.runAt(dir); r != nil && r.layout() != nil {
+		if m, ok := r.layout().Match(name, true); ok && m.Kind == layout.Temp {
 			return m.Of
 		}
 	}

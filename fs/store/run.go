@@ -13,10 +13,11 @@ import (
 // run is a directory that holds the checkpoints of one training run. The root
 // is always one; any other directory becomes one when a checkpoint appears in it.
 type run struct {
-	path    string // relative to the backing directory; guarded by Store.mu
-	layout  *layout.Layout
-	why     string             // how the layout was found, for status
-	records map[string]*record // guarded by Store.mu
+	path    string                        // relative to the backing directory; guarded by Store.mu
+	fits    atomic.Pointer[layout.Layout] // set with all records of the run locked, and Store.mu
+	why     string                        // how the layout was found, for status; guarded by Store.mu
+	guessed atomic.Bool                   // by names alone: what a checkpoint holds may tell better
+	records map[string]*record            // guarded by Store.mu
 	views   atomic.Pointer[runViews]
 }
 
@@ -130,11 +131,15 @@ func (s *Store) match(dir, name string) (*layout.Layout, layout.Match, bool) {
 	s.mu.RLock()
 	r := s.runs[dir]
 	s.mu.RUnlock()
-	if r != nil && r.layout != nil {
-		m, ok := r.layout.Match(name, true)
-		return r.layout, m, ok && m.Checkpoint()
+	among := s.layouts
+	if r != nil && r.layout() != nil {
+		l := r.layout()
+		if m, ok := l.Match(name, true); ok || !r.guessed.Load() {
+			return l, m, ok && m.Checkpoint()
+		}
+		among = s.covering(r)
 	}
-	for _, l := range s.layouts {
+	for _, l := range among {
 		if m, ok := l.Match(name, true); ok && m.Checkpoint() {
 			return l, m, true
 		}
@@ -149,19 +154,14 @@ func (s *Store) checkpoint(dir, name string) *record {
 	if !ok || dir == Private || strings.HasPrefix(dir, Private+"/") {
 		return nil
 	}
+	s.settleLayout(dir, l, name+" is a name of "+l.Name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.runs[dir]
-	if r == nil {
-		r = &run{path: dir, records: map[string]*record{}}
+	if r == nil { // it was removed meanwhile
+		r = newRun(dir)
 		s.runs[dir] = r
-	}
-	if r.layout == nil {
-		r.layout = l
-		r.why = name + " is a name of " + l.Name
-		if s.cfg.Layout == l.Name {
-			r.why = "the configuration says so"
-		}
+		r.fits.Store(l)
 	}
 	rec := r.records[name]
 	if rec == nil {

@@ -86,7 +86,7 @@ func (s *Store) sacrifices(r *run) (list []sacrifice) {
 	var checkpoints []sacrifice
 	for _, r := range runs {
 		rv := s.candidates(r)
-		for _, d := range policy.Room(rv.candidates, policy.Resolve(rv.candidates, s.cfg), s.cfg.Retention, s.clock.Now()) {
+		for _, d := range policy.Room(rv.candidates, policy.Resolve(rv.candidates, s.policyOf(r)), s.cfg.Retention, s.clock.Now()) {
 			if d.State == policy.History {
 				list = append(list, sacrifice{r, d})
 			} else {

@@ -23,7 +23,7 @@ const patience = 30 * time.Second
 
 // stranger reports whether rel is a stranger in the record's checkpoint.
 func (rec *record) stranger(rel string) bool {
-	l := rec.run.layout
+	l := rec.run.layout()
 	return l != nil && l.Stranger(rel)
 }
 

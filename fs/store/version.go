@@ -30,6 +30,7 @@ type Manifest struct {
 	Kind        layout.Kind        `json:"kind"`
 	Progress    layout.Progress    `json:"progress"`
 	Metrics     map[string]float64 `json:"metrics,omitempty"`
+	BestName    string             `json:"best_name,omitempty"` // the checkpoint that it calls the best so far
 	CommittedAt time.Time          `json:"committed_at"`
 	Adopted     bool               `json:"adopted,omitempty"` // found, not saved through a mount
 	DirIno      uint64             `json:"dir_ino"`

@@ -60,11 +60,11 @@ func (s *Store) candidates(r *run) *runViews {
 			add(describe(c, rec.committed, policy.Committed, rec.readers.Load() > 0), rec.committed)
 		case len(rec.saves) > 0:
 			c.State, c.Reason = rec.saveState(s)
-			c.Epoch, c.Step = rec.match.Epoch, rec.match.Step
+			c.Epoch, c.Step, c.GlobalStep = rec.match.Epoch, rec.match.Step, rec.match.GlobalStep
 			add(c, nil)
 		case rec.natural:
 			c.State, c.Reason = policy.Invalid, rec.invalid
-			c.Epoch, c.Step = rec.match.Epoch, rec.match.Step
+			c.Epoch, c.Step, c.GlobalStep = rec.match.Epoch, rec.match.Step, rec.match.GlobalStep
 			add(c, nil)
 		}
 		c.Saving = false // a save takes nothing from the earlier versions
@@ -76,6 +76,19 @@ func (s *Store) candidates(r *run) *runViews {
 	}
 	sort.Sort(byProgress{rv})
 	return rv
+}
+
+// policyOf is the configuration for a run: what the user leaves open is as the
+// trainer has it.
+func (s *Store) policyOf(r *run) policy.Config {
+	cfg := s.cfg
+	if l := r.layout(); l != nil && l.Best.Metric != "" {
+		cfg.Best.Usual = &policy.BestPolicy{Metric: l.Best.Metric, Mode: policy.ModeMax}
+		if l.Best.Lowest {
+			cfg.Best.Usual.Mode = policy.ModeMin
+		}
+	}
+	return cfg
 }
 
 // byProgress orders candidates as a person reads them: the least advanced first,
@@ -102,7 +115,7 @@ func (o byProgress) Less(i, j int) bool {
 
 func describe(c policy.Checkpoint, v *Version, state policy.State, open bool) policy.Checkpoint {
 	c.ID, c.Progress, c.State = v.ID, v.Progress, state
-	c.CommittedAt, c.Size, c.Metrics = v.CommittedAt, v.Size, v.Metrics
+	c.CommittedAt, c.Size, c.Metrics, c.BestName = v.CommittedAt, v.Size, v.Metrics, v.BestName
 	c.InUse = open || v.views.Load() > 0
 	return c
 }
@@ -125,7 +138,7 @@ func (s *Store) viewsOf(r *run) *runViews {
 	}
 	before := s.generation.Load()
 	rv := s.candidates(r)
-	rv.views = policy.Resolve(rv.candidates, s.cfg)
+	rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 	s.mu.Lock()
 	if s.generation.Load() == before {
 		r.views.Store(rv)
@@ -186,7 +199,7 @@ func (s *Store) Listed(dir string, real func(name string) bool) []string {
 	if r == nil || s.cfg.Views.Listed == "never" {
 		return nil
 	}
-	if s.cfg.Views.Listed != "always" && r.layout != nil && !r.layout.ListsViews {
+	if s.cfg.Views.Listed != "always" && r.layout() != nil && !r.layout().ListsViews {
 		return nil
 	}
 	n := s.cfg.Views

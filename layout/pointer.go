@@ -24,6 +24,13 @@ func (l *Layout) Pointer(name string) (p *Pointer, ok bool) {
 	return nil, false
 }
 
+// Owns reports whether a run has an entry of this name that is the trainer's, and
+// no checkpoint.
+func (l *Layout) Owns(name string) bool {
+	_, pointer := l.Pointer(name)
+	return pointer || l.Ignored(name)
+}
+
 // maxPointer is the size, in bytes, beyond which a file is no pointer.
 const maxPointer = 64 << 10
 

@@ -246,6 +246,9 @@ func (s *Store) inspectNatural(rec *record, p string, st *disk.Stat) (m *Manifes
 	if err != nil {
 		return m, err.Error()
 	}
+	if what := s.marked(rec); what != "" {
+		report.Missing = append(report.Missing, what)
+	}
 	m.Progress, m.Metrics, m.BestName = report.Progress, report.Metrics, report.BestName
 	newest := st.Mtime.Nano()
 	for _, f := range report.Files {

@@ -34,6 +34,9 @@ func (s *Store) inspectSave(rec *record, sv *save) verdict {
 		return verdict{err: err}
 	}
 	report, err := rec.run.layout().Inspect(s.disk.Sub(sv.tree()), rec.match)
+	if what := s.marked(rec); what != "" {
+		report.Missing = append(report.Missing, what)
+	}
 	return verdict{report: report, tree: tree, err: err}
 }
 

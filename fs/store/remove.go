@@ -22,6 +22,9 @@ func (s *Store) Unlink(p string, c Caller) error {
 		if st.IsSymlink() {
 			s.noteAlias(p)
 		}
+		if err == nil {
+			s.unmarked(p)
+		}
 		return err
 	}
 	if at.rel == "" {

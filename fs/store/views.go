@@ -161,11 +161,15 @@ func (s *Store) runAt(dir string) *run {
 }
 
 // View says what a view name leads to in a run; false when it is no view or
-// nothing resolves. A real entry goes first: the caller has looked. "@latest"
-// always means the view.
+// nothing resolves. A real entry goes first: the caller has looked. So does one
+// that the trainer has yet to make: the kernel would refuse to create it where a
+// directory is shown. "@latest" always means the view.
 func (s *Store) View(dir, name string) (Target, bool) {
 	r := s.runAt(dir)
 	if r == nil {
+		return Target{}, false
+	}
+	if r.owns(name) {
 		return Target{}, false
 	}
 	name = strings.TrimPrefix(name, "@")
@@ -205,16 +209,19 @@ func (s *Store) Listed(dir string, real func(name string) bool) []string {
 	n := s.cfg.Views
 	var names []string
 	for _, name := range []string{n.Latest, n.Resume, n.Best, n.ByEpoch, n.ByStep} {
-		if _, ok := s.View(dir, name); !ok {
+		if _, ok := s.View(dir, "@"+name); name == "" || !ok {
 			continue
 		}
-		if real(name) {
+		if real(name) || r.owns(name) {
 			name = "@" + name
 		}
 		names = append(names, name)
 	}
 	return names
 }
+
+// owns reports whether the trainer of a run makes an entry of this name itself.
+func (r *run) owns(name string) bool { return r.layout() != nil && r.layout().Owns(name) }
 
 // Numbers lists an index of a run in ascending order.
 func (s *Store) Numbers(dir string, index Index) []int64 {

@@ -1,17 +1,17 @@
 // Package format reads just enough of a checkpoint file to say whether it is
-// whole and what plain values its metadata holds.
+// whole and what plain values its metadata holds (Check, Scalars), and which
+// other files an index asks for (Index).
 //
 // The files are not trusted. Nothing in them is executed, no length that they
 // declare is allocated before it is checked against the file, and every reader
 // has fixed limits on depth, work and memory: whatever a file says, Check
 // allocates less than 512 MiB for it, most of which is garbage at once, and
 // Verify inflates no more than 16 GiB of it. A reader looks at headers,
-// directories and pickles, never at tensors: a checkpoint of 500 MB costs some
-// kilobytes of reading.
+// directories and pickles, not at tensors, but for the few bytes of one that is
+// a number: a checkpoint of 500 MB costs some kilobytes of reading.
 package format
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"path"
@@ -31,11 +31,12 @@ const (
 	HDF5        = "hdf5"
 	DCP         = "dcp-metadata" // the index of torch.distributed.checkpoint
 	TFIndex     = "tf-index"     // the index of a TensorFlow checkpoint
+	OCDBT       = "ocdbt"        // the manifest of tensorstore's database
 	Unknown     = "opaque"
 )
 
 // Names lists the formats.
-var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, Msgpack, HDF5, DCP, TFIndex, Unknown}
+var Names = []string{TorchZip, TorchLegacy, Pickle, Safetensors, JSON, NPZ, Zip, Msgpack, HDF5, DCP, TFIndex, OCDBT, Unknown}
 
 // Result is what Check found out about one file.
 type Result struct {
@@ -72,10 +73,6 @@ func (d Damage) Error() string { return string(d) }
 // Such a file is neither proven nor refused.
 var errLimit = errors.New("too large to be looked through")
 
-// reader judges one file. It fills in the result as far as it gets; its error
-// is a Damage, errLimit, or from reading.
-type reader func(r io.ReaderAt, size int64, res *Result) error
-
 // Check looks at one file. Its format follows from the name where the name
 // promises one, else from its first bytes. A promise that is not kept is a
 // Problem; a file without a promise is opaque when it does not read.
@@ -104,58 +101,6 @@ func Check(name string, r io.ReaderAt, size int64) Result {
 	return Result{Format: res.Format, Problem: problem(err)}
 }
 
-// choose picks the reader by suffix and first bytes; nil is opaque. promised
-// says that a file of this name has to be what the reader expects.
-func choose(base string, head []byte) (format string, read reader, promised bool) {
-	suffix := strings.ToLower(path.Ext(base))
-	switch suffix {
-	case ".safetensors":
-		return Safetensors, readSafetensors, true
-	case ".json":
-		return JSON, readJSON, true
-	case ".npz":
-		return NPZ, readNPZ, true
-	case ".keras":
-		if startsLike(head, hdf5Signature) { // before Keras 3
-			return HDF5, readHDF5, true
-		}
-		return Zip, readKeras, true
-	case ".zip":
-		return Zip, readZip, true
-	case ".msgpack":
-		return Msgpack, readMsgpack, true
-	case ".h5", ".hdf5":
-		return HDF5, readHDF5, true
-	}
-	if isDCPMetadata(base) && len(head) > 0 && (head[0] == opProto || head[0] == 0) {
-		return DCP, readDCP, true
-	}
-	if suffix == tfIndexSuffix && beginsAsTFIndex(head) {
-		return TFIndex, readTFIndex, true
-	}
-	// Only torch writes .pt and the like. A .bin or .pkl can be anything, but
-	// one that begins as a zip comes from torch too. Elsewhere such beginnings
-	// are just a hint: the .distcp files of torch.distributed are several zips
-	// in a row.
-	torch := suffix == ".pt" || suffix == ".pth" || suffix == ".ckpt" || strings.HasSuffix(base, ".pth.tar")
-	maybe := suffix == ".bin" || suffix == ".pkl" || suffix == ".pickle"
-	switch {
-	case startsLike(head, "PK\x03\x04"):
-		return TorchZip, readTorchZip, torch || maybe
-	case startsLike(head, "\x80"):
-		return Pickle, readPickles, torch
-	case startsLike(head, hdf5Signature):
-		return HDF5, readHDF5, false
-	case suffix == "" && startsLike(head, "{"):
-		return JSON, readJSON, false
-	case suffix == "" && beginsAsMsgpack(head):
-		return Msgpack, readMsgpack, false
-	case torch && len(bytes.Trim(head, "\x00")) == 0:
-		return TorchZip, readHole, true
-	}
-	return Unknown, nil, false
-}
-
 // HoldsTensors reports whether a file of this name is usually one of tensors:
 // weights, the state of an optimizer. It goes by the name alone, so that it can
 // be asked of a file that is only begun.
@@ -169,18 +114,6 @@ func HoldsTensors(name string) bool {
 		return true
 	}
 	return false
-}
-
-// readHole refuses a file that is zero where its header should be.
-func readHole(io.ReaderAt, int64, *Result) error {
-	return Damage("damaged: it begins with zeros, its data never reached the disk")
-}
-
-// startsLike reports whether head begins with magic, or is what a cut left of
-// a beginning with magic.
-func startsLike(head []byte, magic string) bool {
-	n := min(len(head), len(magic))
-	return n > 0 && string(head[:n]) == magic[:n]
 }
 
 func problem(err error) string {

@@ -134,6 +134,11 @@ func FuzzTFIndex(f *testing.F) {
 	fuzzReader(f, "ckpt-7.index", ".index")
 }
 
+func FuzzOCDBT(f *testing.F) {
+	f.Add(manifest("\x00\x00body", 0))
+	fuzzReader(f, "manifest.ocdbt", ".ocdbt")
+}
+
 // FuzzIndex: what any file asks for lies below its directory.
 func FuzzIndex(f *testing.F) {
 	for _, fixture := range fixtures(f) {

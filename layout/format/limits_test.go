@@ -225,3 +225,50 @@ func TestPlainIsBounded(t *testing.T) {
 		t.Errorf("%d values", n)
 	}
 }
+
+// What is kept of a pickle, at each limit and one beyond it. The top is kept
+// all the same.
+func TestPlainAtItsLimits(t *testing.T) {
+	keys := func(n int) dict {
+		d := dict{}
+		for i := range n {
+			d[fmt.Sprint(i)] = int64(i)
+		}
+		return d
+	}
+	deep := func(n int) any {
+		v := any(int64(7))
+		for range n {
+			v = dict{"k": v}
+		}
+		return v
+	}
+	items := func(n int) *list { return &list{items: slices.Repeat([]any{int64(7)}, n)} }
+	for _, c := range []struct {
+		name, path string
+		top        dict
+		want       any
+	}{
+		{"a dict", "d.0", dict{"d": keys(maxKeys)}, int64(0)},
+		{"a dict of parameters", "d", dict{"d": keys(maxKeys + 1)}, Opaque{}},
+		{"a list", "l[0]", dict{"l": items(maxItems)}, int64(7)},
+		{"the start of a history", "l[0]", dict{"l": items(maxItems + 1)}, nil},
+		{"the end of a history", "l[1024]", dict{"l": items(maxItems + 1)}, int64(7)},
+		{"a value deep down", strings.Repeat("k.", maxDepth) + "k", deep(maxDepth + 1).(dict), int64(7)},
+		{"one deeper", strings.Repeat("k.", maxDepth) + "k", deep(maxDepth + 2).(dict), Opaque{}},
+		{"text", "t", dict{"t": strings.Repeat("x", maxText)}, strings.Repeat("x", maxText)},
+		{"more text", "t", dict{"t": strings.Repeat("x", maxText+1)}, Opaque{}},
+		{"what comes after much text", "u", dict{"t": strings.Repeat("x", maxText), "u": "u"}, Opaque{}},
+		{"a large top", "5", keys(maxScalars - 1), int64(5)},
+		{"a top that is too large", "5", keys(maxScalars), nil},
+		{"what is deep takes nothing from the top", "z", dict{"a": &list{items: slices.Repeat([]any{keys(maxKeys)}, maxItems)}, "z": int64(7)}, int64(7)},
+	} {
+		scalars := plain(c.top, nil)
+		if got := get(scalars, c.path); got != c.want {
+			t.Errorf("%s: %.20v, want %.20v", c.name, got, c.want)
+		}
+		if n := nodes(map[string]any(scalars)); n > maxScalars+1 {
+			t.Errorf("%s: %d values are kept", c.name, n)
+		}
+	}
+}

@@ -256,7 +256,7 @@ func TestPointers(t *testing.T) {
 		{"megatron", "latest_checkpointed_iteration.txt", "release", ""},
 		{"verl", "latest_checkpointed_iteration.txt", "500\n", "global_step_500"},
 		{"detectron2", "last_checkpoint", "model_0004999.pth", "model_0004999.pth"},
-		{"mmengine", "last_checkpoint", "/work/dir/epoch_3.pth", "epoch_3.pth"},
+		{"mmengine", "last_checkpoint", "/runs/dir/epoch_3.pth", "epoch_3.pth"},
 		{"tensorflow", "checkpoint", "model_checkpoint_path: \"ckpt-7\"\nall_model_checkpoint_paths: \"ckpt-6\"\n", "ckpt-7"},
 		{"tensorflow", "checkpoint", "model_checkpoint_path: \"/a/b/ckpt-7\"\n", "ckpt-7"},
 		{"tensorflow", "checkpoint", "model_check", ""},

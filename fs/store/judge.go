@@ -58,7 +58,7 @@ func (s *Store) consider(sv *save) (busy bool) {
 	changes := sv.changes
 	rec.mu.Unlock()
 
-	s.recognise(rec, sv)
+	s.recognise(rec, sv.tree())
 	v := s.inspectSave(rec, sv) // reads only, without a lock
 	writer, doubts := "", ""
 	if v.err == nil {

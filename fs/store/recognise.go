@@ -98,15 +98,15 @@ func knows(l *layout.Layout, rec *record) bool {
 	return ok && m.Checkpoint()
 }
 
-// recognise looks at what a save holds, as long as the layout of its run is a
-// guess. Called without locks.
-func (s *Store) recognise(rec *record, sv *save) {
+// recognise looks at what a save holds, in the staged tree, as long as the layout
+// of its run is a guess. Called without locks.
+func (s *Store) recognise(rec *record, tree string) {
 	r := rec.run
 	if !r.guessed.Load() {
 		return
 	}
 	found := layout.Detect(s.covering(r), []layout.Seen{
-		{Name: rec.name, IsDir: true, Look: func() fs.FS { return s.disk.Sub(sv.tree()) }},
+		{Name: rec.name, IsDir: true, Look: func() fs.FS { return s.disk.Sub(tree) }},
 	})
 	if !found.Proved {
 		return

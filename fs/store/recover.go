@@ -138,6 +138,7 @@ func (s *Store) recoverSave(id string) error {
 		s.log.Info("a staged directory belongs to no save; removed", "dir", dir)
 		return s.removeAll("recover:orphan", dir)
 	}
+	s.recognise(rec, path.Join(dir, "tree"))
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	sv := &save{

@@ -32,13 +32,16 @@ func (p Progress) Compare(q Progress) int {
 	return cmp.Compare(p.knownRank(), q.knownRank())
 }
 
-// String is how messages name a progress: "epoch 3 step 4", "end of epoch 2".
+// String is how messages name a progress: "epoch 3 step 4", "end of epoch 2",
+// "step 500".
 func (p Progress) String() string {
 	switch {
 	case p.Epoch != nil && p.Step != nil && *p.Step == 0:
 		return fmt.Sprintf("end of epoch %d", *p.Epoch)
 	case p.Epoch != nil && p.Step != nil:
 		return fmt.Sprintf("epoch %d step %d", *p.Epoch, *p.Step)
+	case p.Epoch != nil && p.GlobalStep != nil:
+		return fmt.Sprintf("step %d, in epoch %d", *p.GlobalStep, *p.Epoch)
 	case p.Epoch != nil:
 		return fmt.Sprintf("epoch %d", *p.Epoch)
 	case p.GlobalStep != nil:

@@ -110,6 +110,8 @@ func TestProgressString(t *testing.T) {
 		"epoch 3 step 4":   {Epoch: at(3), Step: at(4), GlobalStep: at(24)},
 		"end of epoch 3":   {Epoch: at(3), Step: at(0)},
 		"step 24":          {GlobalStep: at(24)},
+
+		"step 24, in epoch 3": {Epoch: at(3), GlobalStep: at(24)},
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -126,7 +127,8 @@ func printRows(out io.Writer, rows []store.CheckpointRow, now time.Time) error {
 		if len(c.Views) > 0 {
 			views = strings.Join(c.Views, " ")
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, number(c.Epoch), number(c.Step),
+		// The step within the epoch, where trainers count so; else over the run.
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, number(c.Epoch), number(cmp.Or(c.Step, c.GlobalStep)),
 			size(c.Size), age(c.CommittedAt, now), state, views)
 	}
 	if err := table.Flush(); err != nil {

@@ -111,9 +111,7 @@ func (s *Store) recognise(rec *record, tree string) {
 	if !found.Proved {
 		return
 	}
-	if found.Layout != r.layout() {
-		s.relayout(r, found.Layout, found.Why)
-	}
+	s.relayout(r, found.Layout, found.Why)
 	r.guessed.Store(false)
 }
 

@@ -94,9 +94,9 @@ func TestDocumentsExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, _ := strings.Cut(string(text), "layouts:\n  - name: mine")
-	example, _, _ := strings.Cut(after, "```")
-	l, err := Parse("example", []byte("name: mine"+strings.ReplaceAll(example, "\n    ", "\n")))
+	_, after, _ := strings.Cut(string(text), "    layouts:\n      - name: mine")
+	example, _, _ := strings.Cut(after, "\n\n")
+	l, err := Parse("example", []byte("name: mine"+strings.ReplaceAll(example, "\n        ", "\n")))
 	if err != nil {
 		t.Fatal(err)
 	}

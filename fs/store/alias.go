@@ -20,14 +20,14 @@ import (
 type alias struct {
 	name   string
 	kind   layout.Kind
-	target string // the record that it leads to in the end
+	target *record // what it leads to in the end
 }
 
 // noteAlias looks at a path of the backing directory again that may have become
 // a link, or be none any more.
 func (s *Store) noteAlias(p string) {
 	dir, name := split(p)
-	if _, _, ok := s.match(dir, name); !ok {
+	if !s.namesCheckpoint(dir, name) {
 		return
 	}
 	link := ""
@@ -81,10 +81,14 @@ func (s *Store) aliasesOf(r *run) []alias {
 		if dir != r.path || r.layout() == nil {
 			continue
 		}
-		m, ok := r.layout().Match(name, true)
 		target := s.follow(p)
-		if at, base := split(target); ok && at == dir && r.records[base] != nil {
-			out = append(out, alias{name, m.Kind, base})
+		at, base := split(target)
+		rec := r.find(base, true)
+		if at != dir || rec == nil {
+			continue
+		}
+		if m, ok := r.layout().Match(name, !rec.spread()); ok && m.Checkpoint() {
+			out = append(out, alias{name, m.Kind, rec})
 		}
 	}
 	slices.SortFunc(out, func(a, b alias) int { return cmp.Compare(a.name, b.name) })
@@ -126,10 +130,18 @@ func (s *Store) moveLinks(from, to string) {
 func (s *Store) aliasRows(r *run) (out []CheckpointRow) {
 	for _, a := range s.aliasesOf(r) {
 		out = append(out, CheckpointRow{
-			Name: a.name, Kind: a.kind, State: policy.Alias, Views: []string{}, Reason: "another name of " + a.target,
+			Name: a.name, Kind: a.kind, State: policy.Alias, Views: []string{}, Reason: "another name of " + a.target.name,
 		})
 	}
 	return out
+}
+
+// namesCheckpoint reports whether an entry of a directory has a checkpoint's name,
+// or that of a file of one.
+func (s *Store) namesCheckpoint(dir, name string) bool {
+	_, _, asDir := s.match(dir, name, true)
+	_, _, asFile := s.match(dir, name, false)
+	return asDir || asFile
 }
 
 // occupied reports whether something that is no checkpoint lies under a record's

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"path"
 	"runtime"
 	"slices"
@@ -29,11 +30,24 @@ func (s *Store) buildCatalog() error {
 		return err
 	}
 	byDir := byDirectory(manifests)
-	inParallel(found, func(f foundDir) { s.adopt(f.rec, &f.st, byDir[f.st.Ino]) })
+	files, err := s.loadFiles(byDir)
+	if err != nil {
+		return err
+	}
+	inParallel(found, func(f foundName) {
+		if f.rec.spread() {
+			s.adoptFiles(f.rec, f.files, files)
+		} else {
+			s.adopt(f.rec, &f.st, byDir[f.st.Ino])
+		}
+	})
 	if err := s.loadHistory(manifests); err != nil {
 		return err
 	}
 	if err := s.loadTrash(manifests); err != nil {
+		return err
+	}
+	if err := s.forsakeFiles(files); err != nil {
 		return err
 	}
 	return s.loadQuarantine()
@@ -97,23 +111,25 @@ func byDirectory(manifests map[string]*Manifest) map[uint64][]*Manifest {
 	return out
 }
 
-// foundDir is a directory of a checkpoint's name.
-type foundDir struct {
-	rec *record
-	st  disk.Stat
+// foundName is a directory of a checkpoint's name, or the files of a spread one.
+type foundName struct {
+	rec   *record
+	st    disk.Stat
+	files map[string]disk.Stat
 }
 
 // scan looks for checkpoints in dir and below, on other file systems and in btrfs
 // subvolumes too. What is foreign: a mountpoint of a checkpoint's name, a
 // mountpoint that another ckptfs works on, and what lies behind a symbolic link.
 // A link may be another name of a checkpoint.
-func (s *Store) scan(dir string) (found []foundDir, err error) {
+func (s *Store) scan(dir string) (found []foundName, err error) {
 	list, err := s.disk.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(list, func(a, b disk.Entry) int { return cmp.Compare(a.Name, b.Name) })
 	s.recogniseRun(dir, list)
+	spread := map[*record]int{} // where it is in found
 	for _, e := range list {
 		p := path.Join(dir, e.Name)
 		if p == Private {
@@ -123,11 +139,21 @@ func (s *Store) scan(dir string) (found []foundDir, err error) {
 		if err == nil && st.IsSymlink() {
 			s.noteAlias(p)
 		}
+		if err == nil && st.IsRegular() {
+			if rec := s.checkpoint(dir, e.Name, false); rec != nil {
+				at, known := spread[rec]
+				if !known {
+					at, found = len(found), append(found, foundName{rec: rec, files: map[string]disk.Stat{}})
+					spread[rec] = at
+				}
+				found[at].files[e.Name] = st
+			}
+		}
 		if err != nil || !st.IsDir() || st.Mounted && s.foreign(dir, e.Name) {
 			continue
 		}
-		if rec := s.checkpoint(dir, e.Name); rec != nil {
-			found = append(found, foundDir{rec, st})
+		if rec := s.checkpoint(dir, e.Name, true); rec != nil {
+			found = append(found, foundName{rec: rec, st: st})
 			continue
 		}
 		if s.ignored(dir, e.Name) {
@@ -144,7 +170,7 @@ func (s *Store) scan(dir string) (found []foundDir, err error) {
 
 // foreign reports whether what is mounted in dir is none of ours.
 func (s *Store) foreign(dir, name string) bool {
-	_, _, checkpoint := s.match(dir, name)
+	_, _, checkpoint := s.match(dir, name, true)
 	_, err := s.disk.Stat(path.Join(dir, name, Private))
 	return checkpoint || err == nil
 }
@@ -164,7 +190,7 @@ func (s *Store) adopt(rec *record, st *disk.Stat, manifests []*Manifest) {
 		s.entered(rec, m, m.Removed)
 		return
 	}
-	m, why := s.inspectNatural(rec, rec.path(), st)
+	m, why := s.inspectNatural(rec, rec.home(), st)
 	if why == "" && !s.readOnly {
 		s.report("write the manifest of an adopted checkpoint", s.putManifest("adopt", m, false))
 	}
@@ -176,7 +202,7 @@ func (s *Store) adopt(rec *record, st *disk.Stat, manifests []*Manifest) {
 func (s *Store) entered(rec *record, m *Manifest, why string) *Version {
 	var v *Version
 	if why == "" {
-		v = &Version{Manifest: *m, rec: rec, path: rec.path()}
+		v = &Version{Manifest: *m, rec: rec, path: rec.home()}
 	} else {
 		s.event("invalid", rec.path(), why)
 	}
@@ -191,7 +217,7 @@ func (s *Store) entered(rec *record, m *Manifest, why string) *Version {
 // is the inode, size and time that it says.
 func (s *Store) known(rec *record, manifests []*Manifest) *Manifest {
 	for _, m := range manifests {
-		if err := s.matches(rec.path(), m); err != nil {
+		if err := s.matches(rec.home(), m); err != nil {
 			s.log.Warn("changed outside: the checkpoint is verified again", "checkpoint", rec.path(), "what", err)
 			continue
 		}
@@ -238,11 +264,21 @@ func (s *Store) matches(dir string, m *Manifest) error {
 // inspectNatural judges what lies at a natural path by its files. The manifest
 // that it makes has no hashes yet; why says what keeps it from being a version.
 func (s *Store) inspectNatural(rec *record, p string, st *disk.Stat) (m *Manifest, why string) {
-	m = &Manifest{
-		Format: manifestFormat, ID: s.newID(), Run: dirOf(p), Name: rec.name,
-		Layout: rec.run.layout().Name, Kind: rec.match.Kind, Adopted: true, DirIno: st.Ino,
+	return s.inspectIn(rec, p, st, s.disk.Sub(p))
+}
+
+// newManifest begins the manifest of what was found in the directory with an inode.
+func (s *Store) newManifest(rec *record, ino uint64) *Manifest {
+	return &Manifest{
+		Format: manifestFormat, ID: s.newID(), Run: s.pathOf(rec.run), Name: rec.name, Entry: rec.entry,
+		Layout: rec.run.layout().Name, Kind: rec.match.Kind, Adopted: true, DirIno: ino,
 	}
-	report, err := rec.run.layout().Inspect(s.disk.Sub(p), rec.match)
+}
+
+// inspectIn does so for what is seen of a directory.
+func (s *Store) inspectIn(rec *record, p string, st *disk.Stat, seen fs.FS) (m *Manifest, why string) {
+	m = s.newManifest(rec, st.Ino)
+	report, err := rec.run.layout().Inspect(seen, rec.match)
 	if err != nil {
 		return m, err.Error()
 	}
@@ -289,7 +325,7 @@ func (s *Store) loadHistory(manifests map[string]*Manifest) error {
 			s.log.Warn("an earlier version has no manifest: its name is not known", "version", e.Name)
 			continue
 		}
-		rec := s.checkpoint(m.Run, m.Name)
+		rec := s.recorded(m.Run, m.Name, m.Entry)
 		if rec == nil {
 			continue
 		}

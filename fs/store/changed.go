@@ -11,12 +11,19 @@ import (
 // look compares what lies under a checkpoint's natural name with what the
 // catalog says.
 func (s *Store) look(p string, happened news) {
+	if rec := s.named(p); rec != nil && rec.spread() && !s.isDir(p) {
+		s.lookFiles(rec, happened)
+		return
+	}
 	dir, name := split(p)
 	st, err := s.disk.Stat(p)
 	there := err == nil && s.ours(p, &st)
 	rec := s.locate(p).rec
+	if rec != nil && rec.spread() {
+		rec = nil
+	}
 	if rec == nil && there {
-		rec = s.checkpoint(dir, name)
+		rec = s.checkpoint(dir, name, true)
 	}
 	if rec == nil || happened != nothing && s.doubtedAlready(rec) {
 		return
@@ -125,7 +132,13 @@ func (s *Store) doubt(rec *record, why string) {
 	s.log.Warn("changed outside", "checkpoint", rec.path(), "why", why)
 	s.event("changed-outside", rec.path(), why)
 	s.disown(rec, v)
-	for i := 0; i < len(rec.history); { // they share what was not rewritten
+	s.dropUnlike(rec)
+}
+
+// dropUnlike puts earlier versions in the trash whose files are not what they were:
+// they share what was not rewritten. Needs rec.mu.
+func (s *Store) dropUnlike(rec *record) {
+	for i := 0; i < len(rec.history); {
 		h := rec.history[i]
 		if s.matches(h.where(), &h.Manifest) == nil {
 			i++

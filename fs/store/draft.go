@@ -203,7 +203,7 @@ func (s *Store) settle(d *draft) {
 	}
 	d.save.rewritten[d.rel] = true // also when it was visible before it came to this save
 	s.report("finish a draft", s.finalize(d))
-	dir, name := split(path.Join(rec.path(), d.rel))
+	dir, name := split(path.Join(rec.dir(), d.rel))
 	s.opts.Notify.Entry(dir, name)
 }
 
@@ -231,15 +231,15 @@ func (s *Store) holdBack(d *draft, why string) {
 		sv.failed = fmt.Sprintf("%s is held back: %s", d.rel, why)
 		sv.held[d.rel] = sv.failed
 	}
-	if err := s.intoQuarantine(from, path.Join(rec.path(), d.rel), why); err != nil {
+	if err := s.intoQuarantine(from, path.Join(rec.dir(), d.rel), why); err != nil {
 		s.report("keep a file in quarantine", err)
 	}
 	s.counters.Held.Add(1)
-	s.log.Warn("held back", "file", path.Join(rec.path(), d.rel), "why", why)
-	s.event("quarantine", path.Join(rec.path(), d.rel), why)
-	dir, name := split(path.Join(rec.path(), d.rel))
+	s.log.Warn("held back", "file", path.Join(rec.dir(), d.rel), "why", why)
+	s.event("quarantine", path.Join(rec.dir(), d.rel), why)
+	dir, name := split(path.Join(rec.dir(), d.rel))
 	s.opts.Notify.Entry(dir, name)
-	s.schedule(sv, s.cfg.Save.Settle)
+	s.schedule(sv, s.pause(sv))
 	if len(sv.held) == 0 || !sv.attended() { // else its writer may go on with the other files
 		s.discardIfUntouched(sv)
 	}
@@ -288,6 +288,11 @@ func (s *Store) detachClosed(rec *record, before time.Time) {
 // discardIfUntouched drops a save in which, in the end, nothing was changed:
 // a file was opened and what came of it was held back, say. Needs rec.mu.
 func (s *Store) discardIfUntouched(sv *save) {
+	if s.isEmpty(sv) {
+		s.drop(sv, "there is no file in it")
+		s.bury(sv.rec)
+		return
+	}
 	if sv.untouched() && !sv.sealed && len(sv.rec.drafts) == 0 && s.holdsBase(sv) {
 		s.dropSame(sv, "nothing was changed")
 	}

@@ -23,7 +23,7 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 	}
 	rec := s.lockOf(sv)
 	m := &Manifest{
-		Format: manifestFormat, ID: sv.id, Run: rec.run.path, Name: rec.name,
+		Format: manifestFormat, ID: sv.id, Run: rec.run.path, Name: rec.name, Entry: rec.entry,
 		Layout: rec.run.layout().Name, Kind: rec.match.Kind, Progress: v.report.Progress,
 		Metrics: v.report.Metrics, BestName: v.report.BestName, CommittedAt: s.clock.Now(), DirIno: dir.Ino, Removed: sv.removal,
 	}

@@ -25,6 +25,10 @@ type journal struct {
 	Moves  []move `json:"moves,omitempty"`
 	// Renamed are the notes that name the checkpoint, with what they have to say.
 	Renamed []renamed `json:"renamed,omitempty"`
+	// Shown are the files of a spread checkpoint, which get their names in the run
+	// when its directory has come to its home.
+	Home  string  `json:"home,omitempty"`
+	Shown []shown `json:"shown,omitempty"`
 }
 
 // move is a directory on its way, recognised by its inode, so that moving it
@@ -201,6 +205,14 @@ func (j *journal) valid(file string) error {
 			return errors.New("a move is not whole")
 		}
 	}
+	if len(j.Shown) > 0 && path.Dir(j.Home) != filesDir {
+		return fmt.Errorf("%q is no place for the files of a checkpoint", j.Home)
+	}
+	for _, n := range j.Shown {
+		if !plainName(n.Name) || j.Run == "" && n.Name == Private {
+			return fmt.Errorf("%q is no name of a file", n.Name)
+		}
+	}
 	for _, r := range j.Renamed {
 		if !plainRun(r.Run) || !plainName(r.Name) || r.What != pinNote && !plainName(r.ID) {
 			return fmt.Errorf("%s %q cannot be called %q in run %q", r.What, r.ID, r.Name, r.Run)
@@ -210,13 +222,13 @@ func (j *journal) valid(file string) error {
 }
 
 // movable reports whether a checkpoint may lie at a path: under a natural name,
-// in the history, in the trash, or staged.
+// in the history, in the trash, staged, or among the files.
 func movable(p string) bool {
 	if !fs.ValidPath(p) || p == "." {
 		return false
 	}
 	dir := path.Dir(p)
-	return !private(p) || dir == historyDir || dir == trashDir || path.Dir(dir) == stagingDir
+	return !private(p) || dir == historyDir || dir == filesDir || dir == trashDir || path.Dir(dir) == stagingDir
 }
 
 // plainName reports whether a string is one component of a path.

@@ -75,7 +75,7 @@ func (s *Store) consider(sv *save) (busy bool) {
 		return false
 	}
 	if sv.changes != changes {
-		s.schedule(sv, s.cfg.Save.Settle)
+		s.schedule(sv, s.pause(sv))
 		return false
 	}
 	sv.missing, sv.problems = v.report.Missing, v.report.Problems
@@ -85,7 +85,7 @@ func (s *Store) consider(sv *save) (busy bool) {
 		s.report("look into a save", v.err)
 	case writer != "":
 		sv.missing = append(sv.missing, writer)
-		s.schedule(sv, recheck)
+		s.schedule(sv, s.patienceWithWriters(sv))
 		return true
 	case sv.forced:
 		s.seal(sv, v)
@@ -108,6 +108,16 @@ func (s *Store) consider(sv *save) (busy bool) {
 	return false
 }
 
+// patienceWithWriters is how long somebody who can still write to a save is given
+// before it is looked at again. The kernel lets go of a file a moment after its
+// last close, and a checkpoint of one file waits for nothing else. Needs rec.mu.
+func (s *Store) patienceWithWriters(sv *save) time.Duration {
+	if sv.rec.single() && s.clock.Now().Sub(sv.changed) < releaseBound {
+		return releaseSoon
+	}
+	return recheck
+}
+
 // ripe reports whether a save is to be judged now: it has changed something, is
 // quiet or need not be, and nobody writes to it but to strangers. Needs rec.mu.
 func (s *Store) ripe(rec *record, sv *save) bool {
@@ -117,7 +127,7 @@ func (s *Store) ripe(rec *record, sv *save) bool {
 	if sv.again { // nothing was lost: as if it had not been tried
 		sv.again, sv.failed, sv.cause = false, "", nil
 	}
-	at := s.cfg.Save.Settle - s.clock.Now().Sub(sv.changed)
+	at := s.pause(sv) - s.clock.Now().Sub(sv.changed)
 	now := sv.boundary || sv.forced || sv.hurry
 	if at > 0 && !now {
 		s.schedule(sv, at)
@@ -150,12 +160,15 @@ func (s *Store) ripe(rec *record, sv *save) bool {
 // word of an fsync: it may be that of a trainer in the middle of a save, who
 // syncs after each file, and the version would be a mix of two saves.
 func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
+	rec := sv.rec
 	whole := len(sv.found) == 0 || s.coreRewritten(sv)
 	switch {
 	case sv.declared:
 		return "", 0
 	case len(sv.held) > 0:
 		return joinWords(slices.Sorted(maps.Values(sv.held))), 0 // the name holds what is older than the rest
+	case rec.single():
+		return sv.failed, 0
 	case sv.boundary && whole:
 		return s.learned(sv, v)
 	}

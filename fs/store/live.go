@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"path"
+	"slices"
 	"sort"
 
 	"golang.org/x/sys/unix"
@@ -186,11 +187,15 @@ func (s *Store) ReadDir(p string) ([]Dirent, error) {
 		list, err := s.disk.ReadDir(path.Join(dir, at.rel))
 		return sorted(list, nil), err
 	}
+	// What is only staged is asked for first: it may be committed meanwhile, and
+	// then lies in the directory.
+	staged, files := s.stagedNames(p), s.savedFiles(p)
 	list, err := s.disk.ReadDir(p)
 	if err != nil {
 		return nil, err
 	}
-	return sorted(list, s.stagedNames(p)), nil
+	list, err = s.liveInstead(files, list)
+	return sorted(list, staged), err
 }
 
 // stagedNames are the checkpoints of a run that exist only as an open save.
@@ -203,7 +208,7 @@ func (s *Store) stagedNames(dir string) []string {
 	}
 	var names []string
 	for name, rec := range r.records {
-		if len(rec.saves) > 0 && !rec.natural {
+		if len(rec.saves) > 0 && !rec.natural && !rec.spread() {
 			names = append(names, name)
 		}
 	}
@@ -218,7 +223,9 @@ func sorted(list []disk.Entry, staged []string) []Dirent {
 		}
 	}
 	for _, name := range staged {
-		out = append(out, Dirent{Name: name, Type: unix.S_IFDIR})
+		if !slices.ContainsFunc(list, func(e disk.Entry) bool { return e.Name == name }) {
+			out = append(out, Dirent{Name: name, Type: unix.S_IFDIR})
+		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out

@@ -33,15 +33,14 @@ func (s *Store) changing(rec *record, rel string, tgid uint32) (*save, error) {
 // is a draft; when another process has one of that name already, ESTALE sends
 // the kernel to look it up, and the caller joins it.
 func (s *Store) Create(p string, flags int, mode uint32, c Caller) (f *File, a Attr, err error) {
-	at := s.at(p)
 	if private(p) {
 		return nil, Attr{}, unix.EPERM
 	}
-	if at.rec != nil {
+	if at := s.placeOfNew(p, unix.S_IFREG); at.rec != nil {
 		s.roomFor(at, c)
 	}
 	err = s.WithRoom(func() error {
-		if at.rec == nil {
+		if at := s.placeOfNew(p, unix.S_IFREG); at.rec == nil {
 			f, a, err = s.createPlain(p, flags, mode, c)
 		} else {
 			f, a, err = s.create(at, flags, mode, c)
@@ -56,6 +55,13 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 	rec := at.rec
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	if s.obstructed(rec, at.rel) {
+		s.bury(rec)
+		return nil, Attr{}, unix.ESTALE // the kernel finds what is there
+	}
+	if rec.dead && rec.spread() {
+		s.revive(rec)
+	}
 	if d := rec.drafts[at.rel]; d != nil && !d.gone {
 		if flags&unix.O_EXCL != 0 {
 			return nil, Attr{}, unix.EEXIST
@@ -64,6 +70,7 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 	}
 	sv, err := s.changing(rec, at.rel, tgid)
 	if err != nil {
+		s.bury(rec)
 		return nil, Attr{}, err
 	}
 	target := path.Join(sv.tree(), at.rel)
@@ -77,6 +84,7 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 	f, st, err := s.makeDraft(d, flags, mode, c, path.Dir(target))
 	s.prepared(d, &st, err)
 	if err != nil {
+		s.discardIfUntouched(sv)
 		return nil, Attr{}, err
 	}
 	s.join(f, d, tgid)
@@ -140,57 +148,71 @@ func dirOf(p string) string {
 
 // Mkdir makes a directory. A checkpoint's name opens a save.
 func (s *Store) Mkdir(p string, mode uint32, c Caller) (Attr, error) {
-	return s.makeEntry(p, mode, c, func(b string, mode uint32) error { return s.disk.Mkdir("mkdir", b, mode) }, true)
+	return s.makeEntry(p, mode, c, func(b string, mode uint32) error { return s.disk.Mkdir("mkdir", b, mode) }, unix.S_IFDIR)
 }
 
 // Mknod makes a regular file, a pipe, a socket or a device.
 func (s *Store) Mknod(p string, mode, dev uint32, c Caller) (Attr, error) {
-	return s.makeEntry(p, mode, c, func(b string, mode uint32) error { return s.disk.Mknod("mknod", b, mode, int(dev)) }, false)
+	if mode&unix.S_IFMT == 0 {
+		mode |= unix.S_IFREG
+	}
+	return s.makeEntry(p, mode, c, func(b string, mode uint32) error { return s.disk.Mknod("mknod", b, mode, int(dev)) }, mode&unix.S_IFMT)
 }
 
 // Symlink makes a symbolic link.
 func (s *Store) Symlink(target, p string, c Caller) (Attr, error) {
-	return s.makeEntry(p, 0o777, c, func(b string, _ uint32) error { return s.disk.Symlink("symlink", target, b) }, false)
+	return s.makeEntry(p, 0o777, c, func(b string, _ uint32) error { return s.disk.Symlink("symlink", target, b) }, unix.S_IFLNK)
 }
 
 // builder makes an entry at a path of the backing directory.
 type builder func(b string, mode uint32) error
 
 // makeEntry makes an entry that is whole at once, where the path belongs.
-func (s *Store) makeEntry(p string, mode uint32, c Caller, build builder, dir bool) (a Attr, err error) {
+func (s *Store) makeEntry(p string, mode uint32, c Caller, build builder, typ uint32) (a Attr, err error) {
 	if private(p) {
 		return Attr{}, unix.EPERM
 	}
-	if dir {
-		s.roomFor(s.placeOfNew(p, dir), c)
+	if typ == unix.S_IFDIR || typ == unix.S_IFREG {
+		s.roomFor(s.placeOfNew(p, typ), c)
 	}
 	err = s.WithRoom(func() error {
-		a, err = s.buildEntry(s.placeOfNew(p, dir), mode, c, build, dir)
+		a, err = s.buildEntry(s.placeOfNew(p, typ), mode, c, build, typ)
 		return err
 	})
 	return a, err
 }
 
-// placeOfNew is where a path belongs at which an entry is about to be made: a
-// directory may be a new checkpoint.
-func (s *Store) placeOfNew(p string, dir bool) place {
+// placeOfNew is where a path belongs at which an entry of a type is about to be
+// made: a directory may be a new checkpoint, and so may a file, or the first of
+// several.
+func (s *Store) placeOfNew(p string, typ uint32) place {
 	at := s.at(p)
-	if at.rec == nil && dir {
-		if parent, name := split(p); s.at(parent).rec == nil {
-			if rec := s.checkpoint(parent, name); rec != nil {
-				at = place{p, rec, ""}
-			}
-		}
+	if at.rec != nil || typ != unix.S_IFDIR && typ != unix.S_IFREG {
+		return at
 	}
-	return at
+	parent, name := split(p)
+	if s.at(parent).rec != nil {
+		return at
+	}
+	rec := s.checkpoint(parent, name, typ == unix.S_IFDIR)
+	switch {
+	case rec == nil:
+		return at
+	case rec.spread():
+		return place{p, rec, name}
+	}
+	return place{p, rec, ""}
 }
 
-func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, dir bool) (Attr, error) {
+func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, typ uint32) (Attr, error) {
 	make := func(b string) error {
 		return s.asCaller(dirOf(b), mode, c, func(mode uint32) error { return build(b, mode) })
 	}
-	p := at.path
-	if at.rec == nil || at.rel == "" && !dir {
+	p, dir := at.path, typ == unix.S_IFDIR
+	if at.rec == nil || at.rel == "" && !dir || at.rec.spread() && typ != unix.S_IFREG {
+		if at.rec != nil && s.isStaged(at) {
+			return Attr{}, unix.EEXIST
+		}
 		if err := make(p); err != nil {
 			return Attr{}, err
 		}
@@ -202,9 +224,13 @@ func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, dir b
 	rec.mu.Lock()
 	if rec.dead { // forgotten since it was found
 		rec.mu.Unlock()
-		return s.buildEntry(s.placeOfNew(p, dir), mode, c, build, dir)
+		return s.buildEntry(s.placeOfNew(p, typ), mode, c, build, typ)
 	}
 	defer rec.mu.Unlock()
+	if s.obstructed(rec, at.rel) {
+		s.bury(rec)
+		return Attr{}, unix.EEXIST
+	}
 	if at.rel == "" {
 		return s.makeCheckpoint(rec, mode, c, build, tgid)
 	}

@@ -31,7 +31,7 @@ func (s *Store) unmarked(p string) {
 	if !ok {
 		return
 	}
-	rec := s.locate(path.Join(dir, name)).rec
+	rec := s.named(path.Join(dir, name))
 	if rec == nil {
 		return
 	}

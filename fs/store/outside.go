@@ -65,7 +65,7 @@ func (s *Store) noticed(e disk.Event) {
 		s.surveyAll()
 		return
 	}
-	if at := s.locate(e.Dir); at.rec != nil {
+	if at := s.locate(e.Dir); at.rec != nil && (e.Name == "" || !at.rec.spread()) {
 		what := cameOrWent
 		if e.Wrote {
 			what = written
@@ -106,7 +106,8 @@ func (s *Store) survey(dir string) {
 		return
 	}
 	for _, e := range list {
-		if e.Type == unix.S_IFDIR || e.Type == unix.S_IFLNK || e.Type == 0 {
+		switch e.Type {
+		case unix.S_IFDIR, unix.S_IFLNK, unix.S_IFREG, 0:
 			s.surveyName(dir, e.Name)
 		}
 	}
@@ -118,12 +119,17 @@ func (s *Store) surveyName(dir, name string) {
 	if private(p) || s.stopped() {
 		return
 	}
-	if _, _, ok := s.match(dir, name); ok {
+	st, err := s.disk.Stat(p)
+	if _, _, ok := s.match(dir, name, false); ok && (err != nil || !st.IsDir()) {
+		s.noteAlias(p)
+		s.surveyFile(dir, name, err == nil && st.IsRegular())
+		return
+	}
+	if _, _, ok := s.match(dir, name, true); ok {
 		s.noteAlias(p)
 		s.look(p, cameOrWent)
 		return
 	}
-	st, err := s.disk.Stat(p)
 	if err == nil && !st.IsDir() {
 		return
 	}
@@ -136,6 +142,17 @@ func (s *Store) surveyName(dir, name string) {
 	}
 	if err == nil && s.ours(p, &st) && !s.ignored(dir, name) {
 		s.survey(p)
+	}
+}
+
+// surveyFile looks at a name of a run that is that of a spread checkpoint's file.
+func (s *Store) surveyFile(dir, name string, there bool) {
+	rec := s.locate(path.Join(dir, name)).rec
+	if there && (rec == nil || !rec.spread()) {
+		rec = s.checkpoint(dir, name, false)
+	}
+	if rec != nil && rec.spread() {
+		s.lookFiles(rec, cameOrWent)
 	}
 }
 

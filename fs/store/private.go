@@ -20,7 +20,7 @@ import (
 // makePrivate sees to it that the private directory is there, for good, and is
 // safe. A version that moves into a directory is lost with it.
 func makePrivate(d disk.Disk) error {
-	for _, dir := range []string{Private, stagingDir, manifestDir, historyDir, trashDir, quarantineDir, journalDir} {
+	for _, dir := range []string{Private, stagingDir, manifestDir, historyDir, filesDir, trashDir, quarantineDir, journalDir} {
 		if err := makePrivateDir(d, dir); err != nil {
 			return err
 		}

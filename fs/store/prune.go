@@ -77,11 +77,10 @@ func (s *Store) Decide(dir string, r policy.Retention) ([]policy.Decision, error
 // Delete moves the checkpoint at p into the trash, if it still is the version
 // that was decided about, and nobody uses or saves it (P6).
 func (s *Store) Delete(p, version, why string) error {
-	at := s.locate(p)
-	if at.rec == nil || at.rel != "" {
+	rec := s.named(p)
+	if rec == nil {
 		return fmt.Errorf("%s is not a checkpoint", p)
 	}
-	rec := at.rec
 	asOf := s.generation.Load()
 	rv := s.viewsOf(rec.run)
 	rec.mu.Lock()

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"io/fs"
 	"path"
 	"slices"
@@ -94,8 +95,18 @@ func (s *Store) covering(r *run) []*layout.Layout {
 }
 
 func knows(l *layout.Layout, rec *record) bool {
-	m, ok := l.Match(rec.name, true)
+	m, ok := rec.as(l)
 	return ok && m.Checkpoint()
+}
+
+// as is what a layout says of the record, whose files are the same by it.
+func (rec *record) as(l *layout.Layout) (layout.Match, bool) {
+	name := rec.name
+	if rec.spread() {
+		name = rec.entry
+	}
+	m, ok := l.Match(name, !rec.spread())
+	return m, ok && keyOf(m) == keyOf(rec.match)
 }
 
 // recognise looks at what a save holds, in the staged tree, as long as the layout
@@ -106,7 +117,7 @@ func (s *Store) recognise(rec *record, tree string) {
 		return
 	}
 	found := layout.Detect(s.covering(r), []layout.Seen{
-		{Name: rec.name, IsDir: true, Look: func() fs.FS { return s.disk.Sub(tree) }},
+		{Name: cmp.Or(rec.entry, rec.name), IsDir: !rec.spread(), Look: func() fs.FS { return s.disk.Sub(tree) }},
 	})
 	if !found.Proved {
 		return
@@ -120,15 +131,15 @@ func (s *Store) recognise(rec *record, tree string) {
 func (s *Store) relayout(r *run, l *layout.Layout, why string) {
 	for {
 		records := s.recordsOf(r)
-		slices.SortFunc(records, func(a, b *record) int { return strings.Compare(a.name, b.name) })
+		slices.SortFunc(records, func(a, b *record) int { return strings.Compare(keyOf(a.match), keyOf(b.match)) })
 		for _, rec := range records {
 			rec.mu.Lock()
 		}
 		s.mu.Lock()
-		same := len(records) == len(r.records) && !slices.ContainsFunc(records, func(rec *record) bool { return r.records[rec.name] != rec })
+		same := len(records) == len(r.records) && !slices.ContainsFunc(records, func(rec *record) bool { return r.records[keyOf(rec.match)] != rec })
 		if same {
 			for _, rec := range records {
-				if m, ok := l.Match(rec.name, true); ok {
+				if m, ok := rec.as(l); ok {
 					rec.match = m
 				}
 			}

@@ -52,7 +52,7 @@ func (s *Store) healBackup(rec *record) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if v := rec.committed; rec.natural && v != nil && v.Name != rec.name {
-		original := s.checkpoint(rec.run.path, v.Name)
+		original := s.checkpoint(rec.run.path, v.Name, true)
 		if original == nil || original.natural || s.occupied(original) {
 			s.change(rec, func() { v.Name, v.Kind = rec.name, rec.match.Kind })
 			return nil
@@ -79,6 +79,9 @@ func (s *Store) healHistory(rec *record) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if rec.natural || rec.committed != nil || len(rec.history) == 0 || s.occupied(rec) {
+		return nil
+	}
+	if rec.spread() {
 		return nil
 	}
 	v := rec.history[0]
@@ -132,7 +135,7 @@ func (s *Store) recoverSave(id string) error {
 	}
 	var rec *record
 	if err == nil && s.isDir(path.Join(dir, "tree")) && s.isDir(note.Run) {
-		rec = s.checkpoint(note.Run, note.Name)
+		rec = s.recorded(note.Run, note.Name, note.Entry)
 	}
 	if rec == nil {
 		s.log.Info("a staged directory belongs to no save; removed", "dir", dir)
@@ -242,7 +245,7 @@ func parseNote(id string, b []byte) (*saveNote, error) {
 	if n.Format != noteFormat {
 		return nil, fmt.Errorf("save %s: format %d: %w", id, n.Format, errOtherVersion)
 	}
-	if n.ID != id || !plainName(n.Name) || !plainRun(n.Run) {
+	if n.ID != id || !plainName(n.Name) || !plainRun(n.Run) || n.Entry != "" && !plainName(n.Entry) {
 		return nil, fmt.Errorf("save %s: its note is not valid", id)
 	}
 	return n, nil

@@ -33,6 +33,9 @@ func (s *Store) redo(j *journal) error {
 	if err := s.carryOn("recover:move", j); err != nil {
 		return err
 	}
+	if err := s.show("recover:show", j); err != nil {
+		return err
+	}
 	return s.revokeJournal(j)
 }
 
@@ -69,6 +72,9 @@ func (s *Store) redoCommit(j *journal) error {
 		}
 	}
 	if err := s.carryOn("recover:swap", j); err != nil {
+		return err
+	}
+	if err := s.show("recover:show", j); err != nil {
 		return err
 	}
 	if out != nil && path.Dir(out.To) == trashDir && s.inode(out.To) != 0 {

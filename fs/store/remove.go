@@ -30,6 +30,23 @@ func (s *Store) Unlink(p string, c Caller) error {
 	if at.rel == "" {
 		return unix.EISDIR
 	}
+	return s.removeFile(at, "deleted", c)
+}
+
+// removeFile removes a file of a checkpoint. With the last one of a spread
+// checkpoint the checkpoint is deleted.
+func (s *Store) removeFile(at place, why string, c Caller) error {
+	rec := at.rec
+	if rec.spread() && s.isLastFile(at) {
+		s.concludeRun(rec)
+		s.concludeSave(rec)
+		unlock := s.lockSettled(rec)
+		if s.onlyFile(rec, at.rel) {
+			defer unlock()
+			return s.deleteRecord(rec, why)
+		}
+		unlock()
+	}
 	return s.WithRoom(func() error { return s.unlinkInside(at, c) }) // a save takes space, also to remove
 }
 
@@ -44,6 +61,9 @@ func (s *Store) unlinkInside(at place, c Caller) error {
 		s.abandon(d)
 		if _, err := s.disk.Stat(path.Join(d.save.tree(), at.rel)); isGone(err) {
 			s.touch(d.save, tgid)
+			if s.isEmpty(d.save) {
+				s.discardIfUntouched(d.save)
+			}
 			return nil
 		}
 	}

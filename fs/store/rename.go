@@ -18,6 +18,7 @@ import (
 //	name → name              save, committed version and history move together;
 //	                         renamed aside, the version keeps standing for the old name
 //	name → plain             the checkpoint becomes an ordinary directory
+//	file → name, name → file of checkpoints that are spread: rename_file.go
 //	across a border          files that a committed version shares are copied
 //
 // flags are those of renameat2(2); an exchange works between plain names only.
@@ -34,7 +35,7 @@ func (s *Store) Rename(from, to string, flags uint, c Caller) error {
 	})
 }
 
-func (s *Store) rename(from, to string, flags uint, c Caller) error {
+func (s *Store) rename(from, to string, flags uint, c Caller) (err error) {
 	if private(from) || private(to) {
 		return unix.EPERM
 	}
@@ -43,11 +44,13 @@ func (s *Store) rename(from, to string, flags uint, c Caller) error {
 	if err != nil {
 		return err
 	}
-	if b.rec == nil && src.IsDir() {
-		if parent, name := split(to); s.at(parent).rec == nil {
-			if rec := s.checkpoint(parent, name); rec != nil {
-				b = place{to, rec, ""}
-			}
+	defer func() { s.buryUnused(b.rec) }()
+	if b.rec == nil {
+		b = s.placeOfNew(to, src.Mode&unix.S_IFMT)
+	}
+	if b.rec != nil && b.rec.spread() && !src.IsRegular() {
+		if b, err = s.giveName(b, src); err != nil {
+			return err
 		}
 	}
 	if a.rec == nil && b.rec == nil {
@@ -79,8 +82,12 @@ func (s *Store) rename(from, to string, flags uint, c Caller) error {
 		}
 	}
 	switch {
+	case a.rec == b.rec && a.rel == b.rel && a.rec != nil && a.rec.spread():
+		return nil
 	case a.rec != nil && a.rec == b.rec && a.rel != "" && b.rel != "":
 		return s.renameInside(a, b, tgid)
+	case src.IsRegular() && (a.rec != nil && a.rec.spread() || b.rec != nil && b.rec.spread()):
+		return s.renameFile(a, b, c)
 	case a.rec == b.rec && a.rec != nil:
 		return unix.EINVAL // a checkpoint into itself, or the other way round
 	case a.rec == nil && b.rel == "":
@@ -266,7 +273,7 @@ func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 		return err
 	}
 	if rec.dead { // makeWay buried it
-		rec = s.checkpoint(rec.run.path, rec.name)
+		rec = s.checkpoint(rec.run.path, rec.name, true)
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
 	}

@@ -20,7 +20,7 @@ func (s *Store) lockSettled(recs ...*record) (unlock func()) {
 			s.awaitSealed(rec)
 		}
 		list := slices.Clone(recs)
-		slices.SortFunc(list, func(a, b *record) int { return cmp.Compare(a.path(), b.path()) })
+		slices.SortFunc(list, func(a, b *record) int { return cmp.Compare(a.order(), b.order()) })
 		list = slices.Compact(list)
 		sealed := false
 		for _, rec := range list {
@@ -173,7 +173,7 @@ func (s *Store) revive(rec *record) {
 	defer s.mu.Unlock()
 	rec.dead = false
 	s.runs[rec.run.path] = rec.run
-	rec.run.records[rec.name] = rec
+	rec.run.add(rec)
 }
 
 // renameAcross moves something out of a checkpoint, into one, or both.

@@ -97,7 +97,7 @@ func (s *Store) lockRuns(dir string) (recs []*record, unlock func()) {
 func moveAll(recs []*record, from, to string, f func() error) error {
 	var moving []*Version
 	for _, rec := range recs {
-		if v := rec.committed; rec.natural && v != nil {
+		if v := rec.committed; rec.natural && v != nil && !rec.spread() {
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			moving = append(moving, v)

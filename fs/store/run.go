@@ -17,12 +17,14 @@ type run struct {
 	fits    atomic.Pointer[layout.Layout] // set with all records of the run locked, and Store.mu
 	why     string                        // how the layout was found, for status; guarded by Store.mu
 	guessed atomic.Bool                   // by names alone: what a checkpoint holds may tell better
-	records map[string]*record            // guarded by Store.mu
+	records map[string]*record            // by keyOf; guarded by Store.mu
+	groups  int                           // how many of them are groups of files; guarded by Store.mu
 	views   atomic.Pointer[runViews]
 }
 
 // record is one checkpoint name of a run, from the first change below it until
-// it is gone from the live tree, the views and the disk.
+// it is gone from the live tree, the views and the disk. A checkpoint is a
+// directory, or it is spread: files that lie in the run itself (spread.go).
 type record struct {
 	mu  sync.RWMutex
 	run *run
@@ -31,12 +33,14 @@ type record struct {
 	name      string
 	match     layout.Match
 	committed *Version   // what views resolve the name to
-	natural   bool       // a directory lies under the natural name
+	natural   bool       // something lies under the natural name
 	saves     []*save    // oldest first; all but the last are sealed
 	history   []*Version // newest first
 	invalid   string     // why what lies under the natural name is not committed
 	dead      bool       // no longer in run.records
 	judged    *Manifest  // what was found under the natural name when it was judged last
+	entry     string     // of a spread checkpoint: a file of it, which says what the name is
+	kept      string     // of a spread checkpoint: where what lies under its names is kept together; "" for nowhere
 
 	// Guarded by mu.
 	numbers map[string]Ident  // of live directories, by path in the checkpoint
@@ -48,7 +52,8 @@ type record struct {
 	readers atomic.Int32 // files of the committed version that are open by their live name
 }
 
-// path is the natural path of the checkpoint in the backing directory.
+// path is the natural path of the checkpoint in the backing directory. Under that
+// of a group of files there is nothing.
 func (r *record) path() string { return path.Join(r.run.path, r.name) }
 
 // live is where the live tree of the name lies; ok is false when the name does
@@ -58,7 +63,7 @@ func (r *record) live() (p string, ok bool) {
 		return r.saves[n-1].tree(), true
 	}
 	if r.natural {
-		return r.path(), true
+		return r.home(), true
 	}
 	return "", false
 }
@@ -75,11 +80,14 @@ func (r *record) current() *save {
 // renamed aside, and its successor is not committed yet.
 func (r *record) aside() bool { return !r.natural && r.committed != nil }
 
+// lives reports whether the name is in the live tree. Needs mu or Store.mu.
+func (r *record) lives() bool { return r.natural || len(r.saves) > 0 }
+
 // place is where a path of the mount belongs.
 type place struct {
 	path string // the whole path
 	rec  *record
-	rel  string // below the checkpoint, "" for itself
+	rel  string // below the checkpoint, "" for itself; of a spread one the file's name
 }
 
 // locate finds the checkpoint that a path lies in; rec is nil for plain paths.
@@ -92,7 +100,9 @@ func (s *Store) locate(p string) place {
 		rest := p[end:]
 		name, rel, more := strings.Cut(rest, "/")
 		if r := s.runs[dir]; r != nil {
-			if rec := r.records[name]; rec != nil {
+			if rec := r.find(name, !more); rec != nil && rec.spread() {
+				return place{p, rec, name}
+			} else if rec != nil {
 				return place{p, rec, rel}
 			}
 		}
@@ -110,7 +120,7 @@ func (s *Store) at(p string) place {
 	at := s.locate(p)
 	if at.rec != nil {
 		s.mu.RLock()
-		lives := at.rec.natural || len(at.rec.saves) > 0
+		lives := at.rec.lives()
 		s.mu.RUnlock()
 		if !lives {
 			return place{path: p}
@@ -125,32 +135,34 @@ func split(p string) (dir, name string) {
 	return strings.TrimSuffix(dir, "/"), name
 }
 
-// match says what a new directory called name in dir would be: a checkpoint of
-// the layout of that run, or of any layout while the run has none.
-func (s *Store) match(dir, name string) (*layout.Layout, layout.Match, bool) {
+// match says what an entry called name in dir is, or would be: a checkpoint of
+// the layout of that run, or of any layout while the run has none, or a file of
+// one.
+func (s *Store) match(dir, name string, isDir bool) (*layout.Layout, layout.Match, bool) {
 	s.mu.RLock()
 	r := s.runs[dir]
 	s.mu.RUnlock()
 	among := s.layouts
 	if r != nil && r.layout() != nil {
 		l := r.layout()
-		if m, ok := l.Match(name, true); ok || !r.guessed.Load() {
+		if m, ok := l.Match(name, isDir); ok || !r.guessed.Load() {
 			return l, m, ok && m.Checkpoint()
 		}
 		among = s.covering(r)
 	}
 	for _, l := range among {
-		if m, ok := l.Match(name, true); ok && m.Checkpoint() {
+		if m, ok := l.Match(name, isDir); ok && m.Checkpoint() {
 			return l, m, true
 		}
 	}
 	return nil, layout.Match{}, false
 }
 
-// checkpoint returns the record of a checkpoint directory called name in dir,
-// made when there is none; nil when the name is no checkpoint's.
-func (s *Store) checkpoint(dir, name string) *record {
-	l, m, ok := s.match(dir, name)
+// checkpoint returns the record of the checkpoint that an entry called name in
+// dir is, or is a file of, made when there is none; nil when the name is no
+// checkpoint's.
+func (s *Store) checkpoint(dir, name string, isDir bool) *record {
+	l, m, ok := s.match(dir, name, isDir)
 	if !ok || dir == Private || strings.HasPrefix(dir, Private+"/") {
 		return nil
 	}
@@ -163,10 +175,13 @@ func (s *Store) checkpoint(dir, name string) *record {
 		s.runs[dir] = r
 		r.fits.Store(l)
 	}
-	rec := r.records[name]
+	rec := r.records[keyOf(m)]
 	if rec == nil {
-		rec = &record{run: r, name: name, match: m, numbers: map[string]Ident{}, drafts: map[string]*draft{}}
-		r.records[name] = rec
+		rec = &record{run: r, name: m.Name, match: m, numbers: map[string]Ident{}, drafts: map[string]*draft{}}
+		if rec.spread() {
+			rec.entry = name
+		}
+		r.add(rec)
 	}
 	return rec
 }
@@ -180,7 +195,7 @@ func (s *Store) bury(rec *record) {
 		return
 	}
 	rec.dead = true
-	delete(rec.run.records, rec.name)
+	rec.run.remove(rec)
 	if len(rec.run.records) == 0 && rec.run.path != "" {
 		delete(s.runs, rec.run.path)
 	}

@@ -118,7 +118,7 @@ func (s *Store) sacrifice(c sacrifice) error {
 // btrfs refuses a rename and allows to unlink. Without its manifest it is no
 // version any more, whatever a crash leaves of it.
 func (s *Store) dropEarlier(p, id string) error {
-	rec := s.locate(p).rec
+	rec := s.named(p)
 	if rec == nil {
 		return unix.ENOENT
 	}

@@ -101,7 +101,7 @@ func (s *Store) dropSame(sv *save, why string) {
 			tree = append([]treeEntry{{"", st}}, tree...)
 		}
 		for i := len(tree) - 1; i >= 0; i-- {
-			e, to := tree[i], path.Join(rec.path(), tree[i].rel)
+			e, to := tree[i], path.Join(rec.home(), tree[i].rel)
 			was, err := s.disk.Stat(to)
 			if err != nil || was.Ino == e.st.Ino || (was.Mode^e.st.Mode)&unix.S_IFMT != 0 || e.st.IsSymlink() {
 				continue

@@ -72,6 +72,7 @@ type saveNote struct {
 	ID      string    `json:"id"`
 	Run     string    `json:"run"`
 	Name    string    `json:"name"`
+	Entry   string    `json:"entry,omitempty"` // a file of it, where the checkpoint is spread
 	Base    string    `json:"base,omitempty"`
 	Boot    string    `json:"boot"`
 	Created time.Time `json:"created"`
@@ -109,8 +110,17 @@ func (s *Store) openSave(rec *record) (*save, error) {
 		return sv, nil
 	}
 	from, exists := rec.live()
+	if exists {
+		if err := s.keepTogether(rec); err != nil {
+			return nil, err
+		}
+		from, _ = rec.live()
+	}
 	sv, err := s.stage(rec, func(sv *save) error {
 		if !exists {
+			if err := s.newTree(sv); err != nil {
+				return err
+			}
 			return s.noteSave(sv)
 		}
 		if err := s.clone("save:clone", from, sv.tree()); err != nil {
@@ -121,7 +131,7 @@ func (s *Store) openSave(rec *record) (*save, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.opts.Notify.Dir(rec.path())
+	s.opts.Notify.Dir(rec.dir())
 	return sv, nil
 }
 
@@ -173,7 +183,7 @@ func (r *record) base() *Version {
 func (s *Store) noteSave(sv *save) error { return s.writeSaveNote(sv, false) }
 
 func (s *Store) writeSaveNote(sv *save, sync bool) error {
-	note := saveNote{Format: noteFormat, ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Boot: s.boot, Created: sv.created, Found: sv.found}
+	note := saveNote{Format: noteFormat, ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Entry: sv.rec.entry, Boot: s.boot, Created: sv.created, Found: sv.found}
 	if sv.carries != nil { // should that not be committed, this goes on with its attempt
 		note.Found = sv.carries.found
 	}
@@ -197,7 +207,16 @@ func (s *Store) touch(sv *save, tgid uint32) {
 	if _, ok := sv.writers[tgid]; !ok && tgid != 0 {
 		sv.writers[tgid] = s.procs.Watch(tgid)
 	}
-	s.schedule(sv, s.cfg.Save.Settle)
+	s.schedule(sv, s.pause(sv))
+}
+
+// pause is how long a save has to be quiet before it is judged. One file is whole
+// or not as soon as it is closed. Needs rec.mu.
+func (s *Store) pause(sv *save) time.Duration {
+	if sv.rec.single() {
+		return 0
+	}
+	return s.cfg.Save.Settle
 }
 
 // wrote remembers that a process had a hand in what makes the checkpoint. Needs
@@ -348,6 +367,9 @@ func (s *Store) concludeRun(rec *record) {
 // descriptor before it is no longer waited for.
 const releaseBound = time.Second
 
+// releaseSoon is how soon it is looked whether it has come.
+const releaseSoon = 20 * time.Millisecond
+
 // awaitReleases returns when every file that its writers have closed is
 // released too, or the bound is over: the kernel tells of that a moment after
 // close has returned. Called without locks.
@@ -362,7 +384,7 @@ func (s *Store) awaitReleases(rec *record, bound time.Duration) {
 		if !lagging {
 			return
 		}
-		s.await(context.Background(), 20*time.Millisecond)
+		s.await(context.Background(), releaseSoon)
 	}
 }
 

@@ -202,7 +202,10 @@ func (s *Store) Link(from, to string, c Caller) (Attr, error) {
 	if private(from) || private(to) {
 		return Attr{}, unix.EPERM
 	}
-	a, b := s.at(from), s.at(to)
+	a, b := s.at(from), s.placeOfNew(to, unix.S_IFREG)
+	if b.rec != nil && b.rec.spread() && a.rec != b.rec {
+		return s.linkName(a, b, c)
+	}
 	if a.rec != b.rec || b.rec != nil && b.rel == "" {
 		return Attr{}, unix.EXDEV
 	}

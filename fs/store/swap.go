@@ -55,6 +55,9 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	if err == nil {
 		err = s.perform(w)
 	}
+	if err == nil {
+		err = s.show("commit:show", w.j)
+	}
 	if err != nil { // the record may be there even if writing it failed
 		return s.swapBack(w, err)
 	}
@@ -69,7 +72,7 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	s.finish(sv)
 	s.announce(rec, sv, m)
 	s.report("tidy up after a commit", s.afterSwap(w))
-	s.opts.Notify.Dir(rec.path())
+	s.opts.Notify.Dir(rec.dir())
 	s.viewsMoved(rec.run)
 	s.prune(rec.run)
 	return nil
@@ -93,6 +96,9 @@ func (s *Store) keepPapers(v *Version) error {
 	if v == nil || !v.Adopted {
 		return nil
 	}
+	if err := s.keepNames(v); err != nil {
+		return err
+	}
 	s.mu.RLock()
 	m := v.Manifest
 	s.mu.RUnlock()
@@ -106,13 +112,21 @@ func (s *Store) planSwap(sv *save, m *Manifest) (*swapping, error) {
 	if err := s.usable(rec); err != nil {
 		return nil, err
 	}
-	w := &swapping{sv: sv, m: m, j: &journal{Op: opCommit, ID: sv.id, Run: rec.run.path, Name: rec.name}}
+	if err := s.keepTogether(rec); err != nil {
+		return nil, err
+	}
+	home := s.nextHome(rec)
+	w := &swapping{sv: sv, m: m, j: &journal{Op: opCommit, ID: sv.id, Run: rec.run.path, Name: rec.name, Home: home}}
+	var err error
+	if w.j.Shown, err = s.showing(rec, m); err != nil {
+		return nil, err
+	}
 	if sv.removal == "" {
-		w.next = &Version{Manifest: *m, rec: rec, path: rec.path()}
+		w.next = &Version{Manifest: *m, rec: rec, path: home}
 	}
 	if rec.natural {
 		w.old = rec.committed
-		st, err := s.disk.Stat(rec.path())
+		st, err := s.disk.Stat(home)
 		if err != nil {
 			return nil, err
 		}
@@ -120,11 +134,11 @@ func (s *Store) planSwap(sv *save, m *Manifest) (*swapping, error) {
 			return nil, fmt.Errorf("%s is a mountpoint by now: what is mounted there is no checkpoint of this directory", rec.path())
 		}
 		to, why := s.retreat(sv, w.old)
-		out := s.moveOf(rec.path(), to, w.old)
+		out := s.moveOf(home, to, w.old)
 		out.Via, out.Why = sv.tree(), why
 		w.j.Moves = append(w.j.Moves, out)
 	}
-	in := s.moveOf(sv.tree(), rec.path(), w.next)
+	in := s.moveOf(sv.tree(), home, w.next)
 	in.Ino = m.DirIno
 	w.j.Moves = append(w.j.Moves, in)
 	return w, nil
@@ -203,6 +217,9 @@ func (w *swapping) lies(at string) {
 func (s *Store) takeName(w *swapping, rec *record) {
 	s.change(rec, func() {
 		rec.natural, rec.invalid, rec.judged = true, w.sv.removal, w.m
+		if rec.spread() {
+			rec.kept = w.j.Home
+		}
 		w.sv.swapped, w.sv.next = true, w.next
 	})
 }
@@ -210,7 +227,8 @@ func (s *Store) takeName(w *swapping, rec *record) {
 // syncSwap makes an exchange durable. A rename survives as a whole, so one of the
 // two directories is enough.
 func (s *Store) syncSwap(j *journal) error {
-	if err := s.disk.Sync("commit:parent", j.Run); err != nil {
+	in := &j.Moves[len(j.Moves)-1]
+	if err := s.disk.Sync("commit:parent", dirOf(in.To)); err != nil {
 		return fmt.Errorf("%w: %w", errNotDurable, err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,7 +83,7 @@ func (s *Store) commitAtClose(sv *save) error {
 // that is waited for.
 func (s *Store) conclude(sv *save) {
 	for end := s.clock.Now().Add(releaseBound); s.consider(sv) && s.clock.Now().Before(end); {
-		s.await(context.Background(), 20*time.Millisecond)
+		s.await(context.Background(), releaseSoon)
 	}
 }
 
@@ -112,11 +111,10 @@ func (s *Store) awaitCommit(sv *save) error {
 // Commit is the user's word that a save is complete. With force it is committed
 // as it stands, as long as nobody can still write to it.
 func (s *Store) Commit(p string, force bool) error {
-	at := s.locate(p)
-	if at.rec == nil || at.rel != "" {
+	rec := s.named(p)
+	if rec == nil {
 		return fmt.Errorf("%s is not a checkpoint", p)
 	}
-	rec := at.rec
 	s.awaitReleases(rec, releaseBound)
 	rec.mu.Lock()
 	sv := rec.current()

@@ -73,11 +73,22 @@ func (s *Store) retire(rec *record, why string) error {
 	if v != nil {
 		id = v.ID
 	}
-	if err := s.moveVersion("delete:trash", v, rec.path(), path.Join(trashDir, id)); err != nil {
+	if err := s.keepTogether(rec); err != nil {
+		return err
+	}
+	list, err := s.filesShown(rec)
+	if err != nil {
+		return err
+	}
+	gone := path.Join(trashDir, id)
+	if err := s.moveVersion("delete:trash", v, rec.home(), gone); err != nil {
 		return err
 	}
 	s.noteTrash(id, rec.run.path, rec.name, why, v)
-	s.change(rec, func() { rec.natural, rec.committed, rec.invalid = false, nil, "" })
+	s.change(rec, func() { rec.natural, rec.committed, rec.invalid, rec.kept = false, nil, "", "" })
+	if err := s.hide(rec, list, gone); err != nil {
+		return err
+	}
 	if v != nil {
 		s.leftView(v)
 	}
@@ -301,7 +312,7 @@ func (s *Store) shred(t *trashed) error {
 
 // trimHistory puts what exceeds retention.history.keep_last into the trash.
 func (s *Store) trimHistory(run, name string) error {
-	rec := s.locate(path.Join(run, name)).rec
+	rec := s.named(path.Join(run, name))
 	if rec == nil {
 		return nil
 	}

@@ -26,10 +26,19 @@ func (s *Store) swapBack(w *swapping, cause error) error {
 	return errors.Join(cause, fmt.Errorf("it cannot be undone now: %w", err))
 }
 
-// undo brings the directories of a swap back to where they were.
+// undo brings the directories of a swap back to where they were, and names in the
+// run to what they held.
 func (s *Store) undo(w *swapping) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := s.moveBack(w); err != nil {
+		return err
+	}
+	return s.show("commit:undo", w.j)
+}
+
+// moveBack does so with the directories. Needs w.mu.
+func (s *Store) moveBack(w *swapping) error {
 	out, in := w.outgoing(), w.incoming()
 	stands := func(rec *record) {
 		w.lies(in.To)

@@ -26,6 +26,7 @@ type Manifest struct {
 	ID          string             `json:"id"`
 	Run         string             `json:"run"`
 	Name        string             `json:"name"`
+	Entry       string             `json:"entry,omitempty"` // a file of it, where the checkpoint is spread
 	Layout      string             `json:"layout"`
 	Kind        layout.Kind        `json:"kind"`
 	Progress    layout.Progress    `json:"progress"`
@@ -139,7 +140,7 @@ func parseManifest(id string, b []byte) (*Manifest, error) {
 
 // valid refuses names and paths that would lead out of the directory.
 func (m *Manifest) valid() error {
-	if !plainName(m.ID) || !plainName(m.Name) || !plainRun(m.Run) {
+	if !plainName(m.ID) || !plainName(m.Name) || !plainRun(m.Run) || m.Entry != "" && !plainName(m.Entry) {
 		return fmt.Errorf("checkpoint %q of run %q is not a path below the directory", m.Name, m.Run)
 	}
 	total := int64(0)

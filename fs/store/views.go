@@ -46,14 +46,14 @@ func (s *Store) candidates(r *run) *runViews {
 		rv.candidates = append(rv.candidates, c)
 		rv.versions = append(rv.versions, v)
 	}
-	also := map[string][]layout.Kind{}
+	also := map[*record][]layout.Kind{}
 	for _, a := range s.aliasesOf(r) {
 		also[a.target] = append(also[a.target], a.kind)
 	}
 	for _, rec := range s.recordsOf(r) {
 		rec.mu.RLock()
 		c := policy.Checkpoint{
-			Name: rec.name, Kind: rec.match.Kind, Also: also[rec.name], Saving: len(rec.saves) > 0, Pinned: s.pinned(rec.path()),
+			Name: rec.name, Kind: rec.match.Kind, Also: also[rec], Saving: len(rec.saves) > 0, Pinned: s.pinned(rec.path()),
 		}
 		switch {
 		case rec.committed != nil:

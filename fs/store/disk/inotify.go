@@ -27,6 +27,7 @@ type inotify struct {
 const (
 	namesOf   = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ONLYDIR
 	contentOf = namesOf | unix.IN_MODIFY | unix.IN_ATTRIB
+	fileOf    = unix.IN_MODIFY | unix.IN_ATTRIB
 )
 
 // NewWatcher returns a Watcher of directories below the root.
@@ -45,13 +46,20 @@ func (r *Root) NewWatcher() (Watcher, error) {
 
 // Watch implements Watcher.
 func (w *inotify) Watch(p string, content bool) error {
-	dir, err := w.root.openat(p, unix.O_PATH|unix.O_DIRECTORY, 0)
+	at, err := w.root.openat(p, unix.O_PATH, 0)
 	if err != nil {
 		return wrap("", "watch", p, err)
 	}
-	defer unix.Close(dir)
+	defer unix.Close(at)
+	st, err := Fstat(at)
+	if err != nil {
+		return wrap("", "watch", p, err)
+	}
 	mask := uint32(namesOf)
-	if content {
+	switch {
+	case content && st.IsRegular():
+		mask = fileOf
+	case content:
 		mask = contentOf
 	}
 	w.mu.Lock()
@@ -59,7 +67,7 @@ func (w *inotify) Watch(p string, content bool) error {
 	if w.closed {
 		return wrap("", "watch", p, os.ErrClosed)
 	}
-	added, err := unix.InotifyAddWatch(int(w.file.Fd()), procPath(dir), mask)
+	added, err := unix.InotifyAddWatch(int(w.file.Fd()), procPath(at), mask)
 	if err != nil {
 		return wrap("", "watch", p, err)
 	}

@@ -4,7 +4,8 @@ package disk
 // the mount, or beneath it by a process that was there before.
 type Watcher interface {
 	// Watch begins to report on a directory: the names that come and go in it,
-	// and with content also what is written to its files. Watching a path anew
+	// and with content also what is written to its files. Of a file it reports what
+	// is written to it. Watching a path anew
 	// takes the directory that lies there now. ENOSPC says that the user may
 	// watch no more.
 	Watch(path string, content bool) error
@@ -18,7 +19,7 @@ type Watcher interface {
 // Event is one change in a watched directory.
 type Event struct {
 	Dir   string // as it was given to Watch
-	Name  string // the entry
+	Name  string // the entry; "" for a file that is watched itself
 	Wrote bool   // its bytes were changed where they are
 	Lost  bool   // more happened than could be told: everything may have changed
 }

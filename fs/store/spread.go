@@ -1,0 +1,343 @@
+package store
+
+import (
+	"os"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
+	"ckptfs/layout"
+)
+
+// A checkpoint that is a file (last.ckpt), or a group of files with a name in
+// common (ckpt-7.index, ckpt-7.data-00000-of-00001), is spread: its files lie in
+// the run itself. What it is made of is all the same a directory at any time:
+//
+//	staged      .ckptfs/staging/<id>/tree/last.ckpt
+//	committed   .ckptfs/files/<id>/last.ckpt
+//	earlier     .ckptfs/history/<id>/last.ckpt
+//
+// and the file in the run is a second name of the committed one, or a copy where
+// the file system has no links. So a save, a commit and a view are what they are
+// of any checkpoint; a commit has one more step, that gives the names in the run
+// to the new files (show.go). Who writes to a file that is there writes to
+// another inode, in a save: the version before stays as it is without a copy.
+//
+// The path of a file in the checkpoint (rel) is its name in the run.
+
+// filesDir holds what lies under the names of spread checkpoints.
+const filesDir = Private + "/files"
+
+// spread reports whether the checkpoint's files lie in the run itself.
+func (r *record) spread() bool { return r.match.Type != layout.Dir }
+
+// single reports whether the checkpoint is one file: it is whole when that is.
+func (r *record) single() bool { return r.match.Type == layout.File }
+
+// dir is the natural path of the directory that the checkpoint's entries are in.
+func (r *record) dir() string {
+	if r.spread() {
+		return r.run.path
+	}
+	return r.path()
+}
+
+// home is where the tree lies that is under the natural name. That of a spread
+// checkpoint that is not kept together yet is the run, in which other things are
+// too: keepTogether comes before anybody walks it.
+func (r *record) home() string {
+	switch {
+	case !r.spread():
+		return r.path()
+	case r.kept != "":
+		return r.kept
+	}
+	return r.run.path
+}
+
+// keyOf is what a checkpoint is found by in its run: a directory and a file of one
+// name are two checkpoints.
+func keyOf(m layout.Match) string {
+	if m.Type == layout.Dir {
+		return m.Name
+	}
+	return m.Name + "/"
+}
+
+// order is what records are locked in the order of: their paths, and of two that
+// go by one name the directory first.
+func (r *record) order() string { return path.Join(r.run.path, r.name) + keyOf(r.match)[len(r.name):] }
+
+// add enters a record. Needs Store.mu.
+func (r *run) add(rec *record) {
+	key := keyOf(rec.match)
+	if rec.match.Type == layout.Group && r.records[key] == nil {
+		r.groups++
+	}
+	r.records[key] = rec
+}
+
+// remove takes a record out. Needs Store.mu.
+func (r *run) remove(rec *record) {
+	key := keyOf(rec.match)
+	if r.records[key] != rec {
+		return
+	}
+	if rec.match.Type == layout.Group {
+		r.groups--
+	}
+	delete(r.records, key)
+}
+
+// find gives the checkpoint that an entry of the run is, or is a file of; leaf
+// says that the path ends there. Of two that go by one name it is the one that
+// lives. Needs Store.mu.
+func (r *run) find(name string, leaf bool) *record {
+	rec := r.records[name]
+	if !leaf || rec != nil && rec.lives() {
+		return rec
+	}
+	if file := r.records[name+"/"]; file != nil && file.single() {
+		return file
+	}
+	if r.groups > 0 {
+		if m, ok := r.layout().Match(name, false); ok && m.Type == layout.Group && r.records[keyOf(m)] != nil {
+			return r.records[keyOf(m)]
+		}
+	}
+	return rec
+}
+
+// named finds the checkpoint of a natural path, of a group by what its files have
+// in common; nil when there is none.
+func (s *Store) named(p string) *record {
+	dir, name := split(p)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r := s.runs[dir]
+	if r == nil {
+		return nil
+	}
+	rec, files := r.records[name], r.records[name+"/"]
+	if rec == nil || files != nil && !rec.lives() {
+		return files
+	}
+	return rec
+}
+
+// recorded finds the record that a note names, made when there is none; entry is
+// what the note says of a file of a spread checkpoint.
+func (s *Store) recorded(run, name, entry string) *record {
+	if entry == "" {
+		return s.checkpoint(run, name, true)
+	}
+	rec := s.checkpoint(run, entry, false)
+	if rec != nil && rec.name != name {
+		return nil
+	}
+	return rec
+}
+
+// keepTogether makes the directory that what lies under the names of a spread
+// checkpoint is kept in, where it has none. Needs rec.mu.
+func (s *Store) keepTogether(rec *record) error {
+	if !rec.spread() || rec.kept != "" || !rec.natural {
+		return nil
+	}
+	list, err := s.liveFiles(rec)
+	if err != nil {
+		return err
+	}
+	at := path.Join(filesDir, s.newID())
+	if err := s.gather(rec, list, at); err != nil {
+		s.report("remove what was kept of a checkpoint", s.removeAll("files:keep", at))
+		return err
+	}
+	s.change(rec, func() { rec.kept = at })
+	return nil
+}
+
+// nextHome is where a commit puts the tree of a checkpoint. Needs rec.mu.
+func (s *Store) nextHome(rec *record) string {
+	if rec.spread() && !rec.natural {
+		return path.Join(filesDir, s.newID())
+	}
+	return rec.home()
+}
+
+// keepNames makes durable that the files of an adopted version are kept together,
+// before the names in the run go to others.
+func (s *Store) keepNames(v *Version) error {
+	at := v.where()
+	if dirOf(at) != filesDir {
+		return nil
+	}
+	if err := s.disk.Sync("commit:papers", at); err != nil {
+		return err
+	}
+	return s.disk.Sync("commit:papers", filesDir)
+}
+
+// gather makes a directory of second names of files of the run.
+func (s *Store) gather(rec *record, list []disk.Entry, at string) error {
+	if err := s.disk.Mkdir("files:keep", at, 0o700); err != nil {
+		return err
+	}
+	for _, e := range list {
+		from := path.Join(rec.run.path, e.Name)
+		st, err := s.disk.Stat(from)
+		if err == nil {
+			err = s.share("files:keep", from, path.Join(at, e.Name), &st)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.likeRun(rec, at)
+}
+
+// likeRun gives the tree of a spread checkpoint the owner, the mode and the lists
+// of its run: that is who may look into it.
+func (s *Store) likeRun(rec *record, dir string) error {
+	st, err := s.disk.Stat(rec.run.path)
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 { // the run may be somebody else's
+		own, err := s.disk.Stat(dir)
+		if err != nil {
+			return err
+		}
+		st.UID, st.GID = own.UID, own.GID
+	}
+	return disk.CopyMeta(s.disk, "files:dir", rec.run.path, dir, st)
+}
+
+// newTree makes the tree of a save whose checkpoint is not there yet. A directory
+// is made by the trainer.
+func (s *Store) newTree(sv *save) error {
+	if !sv.rec.spread() {
+		return nil
+	}
+	if err := s.disk.Mkdir("save:open", sv.tree(), 0o700); err != nil {
+		return err
+	}
+	return s.likeRun(sv.rec, sv.tree())
+}
+
+// buryUnused takes the record of a spread checkpoint out of the catalog again that
+// was made for a change that did not come about; rec may be nil.
+func (s *Store) buryUnused(rec *record) {
+	if rec != nil && rec.spread() {
+		rec.mu.Lock()
+		s.bury(rec)
+		rec.mu.Unlock()
+	}
+}
+
+// obstructed reports whether something that is no checkpoint lies under a name
+// that is about to become one of a spread checkpoint. Needs rec.mu.
+func (s *Store) obstructed(rec *record, name string) bool {
+	if !rec.spread() || rec.lives() {
+		return false
+	}
+	_, err := s.disk.Stat(path.Join(rec.run.path, name))
+	return err == nil
+}
+
+// isStaged reports whether a save has something at a place.
+func (s *Store) isStaged(at place) bool {
+	at.rec.mu.RLock()
+	defer at.rec.mu.RUnlock()
+	if len(at.rec.saves) == 0 || at.rel == "" {
+		return false
+	}
+	_, err := s.recordAttr(at.rec, at.rel)
+	return err == nil
+}
+
+// isEmpty reports whether a save is of a new spread checkpoint and has no file,
+// nor will get one: nobody sees that there is a save. Needs rec.mu.
+func (s *Store) isEmpty(sv *save) bool {
+	rec := sv.rec
+	if !rec.spread() || sv.sealed || rec.natural || len(rec.saves) > 1 || len(rec.drafts) > 0 {
+		return false
+	}
+	list, err := s.disk.ReadDir(sv.tree())
+	return err == nil && len(list) == 0
+}
+
+// liveFiles lists the files of a spread checkpoint in the live tree. Needs mu.
+func (s *Store) liveFiles(rec *record) ([]disk.Entry, error) {
+	dir, ok := rec.live()
+	if !ok {
+		return nil, nil
+	}
+	return s.liveFilesIn(rec, dir)
+}
+
+// liveInstead puts what lives of spread checkpoints in the place of their files, in
+// a listing of their run.
+func (s *Store) liveInstead(recs []*record, list []disk.Entry) ([]disk.Entry, error) {
+	for _, rec := range recs {
+		rec.mu.RLock()
+		live, err := s.liveFiles(rec)
+		list = slices.DeleteFunc(list, func(e disk.Entry) bool { return rec.has(e) })
+		rec.mu.RUnlock()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, live...)
+	}
+	return list, nil
+}
+
+// has reports whether an entry of the run is a file of a spread checkpoint, by its
+// name.
+func (r *record) has(e disk.Entry) bool {
+	if e.Type != unix.S_IFREG || r.single() {
+		return e.Type == unix.S_IFREG && e.Name == r.name
+	}
+	m, ok := r.run.layout().Match(e.Name, false)
+	return ok && keyOf(m) == keyOf(r.match)
+}
+
+// savedFiles are the spread checkpoints in a run that have a save.
+func (s *Store) savedFiles(dir string) (recs []*record) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r := s.runs[dir]
+	if r == nil {
+		return nil
+	}
+	for _, rec := range r.records {
+		if rec.spread() && len(rec.saves) > 0 {
+			recs = append(recs, rec)
+		}
+	}
+	return recs
+}
+
+// liveFilesIn lists them where they are now, which may be the run.
+func (s *Store) liveFilesIn(rec *record, dir string) ([]disk.Entry, error) {
+	if private(dir) {
+		return s.disk.ReadDir(dir)
+	}
+	if rec.single() {
+		st, err := s.disk.Stat(path.Join(dir, rec.name))
+		if err != nil || !st.IsRegular() {
+			return nil, ignore(err, unix.ENOENT, unix.ENOTDIR)
+		}
+		return []disk.Entry{{Name: rec.name, Type: unix.S_IFREG}}, nil
+	}
+	list, err := s.disk.ReadDir(dir)
+	var own []disk.Entry
+	for _, e := range list {
+		if rec.has(e) {
+			own = append(own, e)
+		}
+	}
+	return own, err
+}

@@ -333,6 +333,10 @@ func (s *Store) loadHistory(manifests map[string]*Manifest) error {
 		v.Kind = rec.match.Kind
 		v.left.Store(s.clock.Now().UnixNano())
 		rec.mu.Lock()
+		if c := rec.committed; c != nil && c.ID == v.ID {
+			rec.mu.Unlock()
+			continue // its files have their names still
+		}
 		s.change(rec, func() {
 			rec.history = append(rec.history, v)
 			slices.SortFunc(rec.history, func(a, b *Version) int { return b.CommittedAt.Compare(a.CommittedAt) })

@@ -95,10 +95,10 @@ func TestOwnFilesAreNotFromOutside(t *testing.T) {
 			b.tell("epoch_1.json", false)
 			b.pass(time.Millisecond)
 			b.tell("epoch_1.json", false)
-			b.must(p.write("ckpt-1.index", word(w)))
-			b.tell("ckpt-1.index", false)
+			b.must(p.write("ckpt-1.index.json", word(w)))
+			b.tell("ckpt-1.index.json", false)
 			b.pass(time.Minute)
-			b.tell("ckpt-1.index", false)
+			b.tell("ckpt-1.index.json", false)
 			if b.version("resume") != v || v.Adopted {
 				t.Errorf("%s: the view shows another version", w)
 			}
@@ -124,13 +124,13 @@ func TestFilesAppearFromOutside(t *testing.T) {
 		b.sees("at once", map[string]string{"latest/epoch_3.json": ""})
 		b.settle()
 		b.sees("settled", map[string]string{"latest/epoch_3.json": "three"})
-		for _, name := range []string{"ckpt-5.index", "ckpt-5.data-0-of-1"} {
+		for _, name := range []string{"ckpt-5.index.json", "ckpt-5.data-0-of-1.json"} {
 			b.must(os.WriteFile(b.backing(name), word("five"), 0o644))
 			b.tell(name, false)
 		}
 		b.pass(2 * time.Minute)
-		b.keeps("a group", "ckpt-5", "ckpt-5.index", "five")
-		b.keeps("a group", "ckpt-5", "ckpt-5.data-0-of-1", "five")
+		b.keeps("a group", "ckpt-5", "ckpt-5.index.json", "five")
+		b.keeps("a group", "ckpt-5", "ckpt-5.data-0-of-1.json", "five")
 	})
 }
 
@@ -139,7 +139,7 @@ func TestFilesAppearFromOutside(t *testing.T) {
 func TestAdoptedFiles(t *testing.T) {
 	inFiles(t, func(b *bench) {
 		b.stop()
-		files := map[string]string{"last.json": "last", "epoch_1.json": "one", "ckpt-5.index": "five", "ckpt-5.data-0-of-1": "five"}
+		files := map[string]string{"last.json": "last", "epoch_1.json": "one", "ckpt-5.index.json": "five", "ckpt-5.data-0-of-1.json": "five"}
 		for name, w := range files {
 			b.must(os.WriteFile(b.backing(name), word(w), 0o644))
 		}
@@ -148,7 +148,7 @@ func TestAdoptedFiles(t *testing.T) {
 			b.t.Helper()
 			b.pass(time.Minute)
 			b.sees(when, map[string]string{"resume/last.json": "last", "by-epoch/1/epoch_1.json": "one", "by-epoch/2/epoch_2.json": ""})
-			b.keeps(when, "ckpt-5", "ckpt-5.data-0-of-1", "five")
+			b.keeps(when, "ckpt-5", "ckpt-5.data-0-of-1.json", "five")
 			b.holds(when, files)
 			if rec := b.named("epoch_2.json"); rec == nil || rec.invalid == "" {
 				b.t.Errorf("%s: epoch_2.json is %+v", when, rec)

@@ -166,8 +166,12 @@ var errMixed = errors.New("files of different saves")
 
 // loadWhole reads all files of a checkpoint and returns its token.
 func loadWhole(read func(name string) ([]byte, error)) (string, error) {
+	return loadFiles(checkpointFiles, read)
+}
+
+func loadFiles(names []string, read func(name string) ([]byte, error)) (string, error) {
 	first := ""
-	for i, name := range checkpointFiles {
+	for i, name := range names {
 		b, err := read(name)
 		if err != nil {
 			return "", err
@@ -177,7 +181,7 @@ func loadWhole(read func(name string) ([]byte, error)) (string, error) {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 		if i > 0 && token != first {
-			return "", fmt.Errorf("%w: %s is of %q, %s of %q", errMixed, checkpointFiles[0], first, name, token)
+			return "", fmt.Errorf("%w: %s is of %q, %s of %q", errMixed, names[0], first, name, token)
 		}
 		first = token
 	}

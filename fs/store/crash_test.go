@@ -27,7 +27,7 @@ func TestPowerCutAfterEveryCall(t *testing.T) {
 }
 
 func afterEveryCall(t *testing.T, down func(b *bench, n int)) {
-	for _, pattern := range patterns {
+	for _, pattern := range allPatterns() {
 		for _, w := range ways {
 			if w.name != "exchange" && !pattern.shows(w) {
 				continue
@@ -37,9 +37,10 @@ func afterEveryCall(t *testing.T, down func(b *bench, n int)) {
 				synctest.Test(t, func(t *testing.T) {
 					b := newBench(t, t.TempDir())
 					b.on(w)
+					b.use(pattern)
 					b.start()
 					defer b.stop()
-					b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"0", 1, 0}})
+					b.seed(map[string]content{pattern.spare(): {"spare", 1, 1}, pattern.last(): {"0", 1, 0}})
 					for n, through := 0, false; !through && !t.Failed(); n++ {
 						through = b.crashAfter(n, pattern, func() { down(b, n) })
 					}
@@ -97,7 +98,7 @@ func (b *bench) crashAfter(n int, pattern pattern, down func()) (through bool) {
 	b.must(pattern.save(p, next))
 	b.settle()
 	b.sane(when+", saved again", []string{next.token})
-	if pattern.target(next) != last {
+	if pattern.target(next) != pattern.last() {
 		b.must(p.removeAll(pattern.target(c)))
 		b.must(p.removeAll(pattern.target(next)))
 	}

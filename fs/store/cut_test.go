@@ -56,10 +56,14 @@ var again = pattern{name: "a killed attempt, then a whole one", save: func(p *pr
 // scenes are all patterns, and once more those that differ where two directories
 // cannot be swapped, or where nothing private is there yet.
 func scenes() (out []scene) {
-	for _, p := range patterns {
+	for _, p := range allPatterns() {
 		out = append(out, scene{pattern: p, exchange: true})
 	}
 	overwrite, aside := patterns[1], patterns[3]
+	file, group := spreadPatterns()[0], spreadPatterns()[3]
+	out = append(out,
+		scene{pattern: file}, scene{pattern: group},
+		scene{pattern: file, exchange: true, first: true}, scene{pattern: group, first: true})
 	return append(out,
 		scene{pattern: again, exchange: true},
 		scene{pattern: overwrite}, scene{pattern: aside},
@@ -78,6 +82,7 @@ func (sc scene) onMemory(t *testing.T, m *disktest.Memory, boot string, f func(b
 		b := newBench(t, os.TempDir())
 		b.memory, b.exchange, b.boot = m, sc.exchange, boot
 		b.log = slog.New(marker{m})
+		b.use(sc.pattern)
 		defer b.stop()
 		f(b)
 	})
@@ -104,8 +109,8 @@ func (sc scene) record(t *testing.T) *disktest.Recording {
 	m := disktest.NewMemory(t.TempDir())
 	sc.onMemory(t, m, "before", func(b *bench) {
 		b.start()
-		b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"older", 1, 0}})
-		b.seed(map[string]content{last: oldSave})
+		b.seed(map[string]content{sc.pattern.spare(): {"spare", 1, 1}, sc.pattern.last(): {"older", 1, 0}})
+		b.seed(map[string]content{sc.pattern.last(): oldSave})
 		b.pass(b.cfg.Retention.TrashTTL + 2*housekeeping)
 		if sc.first {
 			b.stop()
@@ -170,9 +175,9 @@ func (sc scene) afterCut(b *bench, marks []string) error {
 		if allowed := sc.allowed(marks); err == nil && !slices.Contains(allowed, token) {
 			err = fmt.Errorf("latest/ shows %s, and not one of %q", token, allowed)
 		}
-		spare, serr := b.committed("recovery_checkpoint")
+		spare, serr := b.committed(sc.pattern.spare())
 		if serr == nil && spare != "spare" {
-			serr = fmt.Errorf("recovery_checkpoint holds %q", spare)
+			serr = fmt.Errorf("%s holds %q", sc.pattern.spare(), spare)
 		}
 		if err = errors.Join(err, serr, b.checkViews(), plainMemory(b.memory), sc.hashed(b, token), sc.kept(b, token)); err != nil {
 			return fmt.Errorf("%s: %w", when, err)
@@ -234,6 +239,12 @@ func plainMemory(m *disktest.Memory) error {
 	var errs []error
 	list, err := m.ReadDir("")
 	for _, e := range list {
+		if spreadFiles(e.Name) != nil {
+			if _, err := loadFiles([]string{e.Name}, func(name string) ([]byte, error) { return fs.ReadFile(m.Sub(""), name) }); err != nil {
+				errs = append(errs, fmt.Errorf("in the backing directory: %w", err))
+			}
+			continue
+		}
 		if !strings.Contains(e.Name, "checkpoint") || strings.HasPrefix(e.Name, ".tmp_") {
 			continue
 		}

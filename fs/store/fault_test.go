@@ -20,7 +20,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 		way     way
 	}
 	var cases []faults
-	for _, pattern := range patterns {
+	for _, pattern := range allPatterns() {
 		for _, w := range ways {
 			if w.name == "exchange" || pattern.shows(w) {
 				cases = append(cases, faults{pattern, unix.EIO, w})
@@ -37,9 +37,10 @@ func TestFaultAtEveryCall(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, t.TempDir())
 				b.on(c.way)
+				b.use(c.pattern)
 				b.start()
 				defer b.stop()
-				b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"0", 1, 0}})
+				b.seed(map[string]content{c.pattern.spare(): {"spare", 1, 1}, c.pattern.last(): {"0", 1, 0}})
 				for n, through := 0, false; !through && !t.Failed(); n++ {
 					through = b.faultAt(n, c.err, c.pattern)
 				}
@@ -91,7 +92,7 @@ func (b *bench) faultAt(n int, fault error, pattern pattern) (through bool) {
 	tokens := b.tokens()
 	b.restart()
 	b.sameTokens(when+", mounted again", tokens)
-	if pattern.target(next) != last {
+	if pattern.target(next) != pattern.last() {
 		p = b.process()
 		b.must(p.removeAll(pattern.target(c)))
 		b.must(p.removeAll(pattern.target(next)))

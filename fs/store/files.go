@@ -28,57 +28,77 @@ type kept struct {
 // keptFiles are those that a mount finds.
 type keptFiles struct {
 	mu     sync.Mutex
-	byIno  map[uint64]*kept // by the inodes of their files
-	byName map[string]*kept // by natural path
-	list   []*kept
+	byIno  map[uint64][]*kept // by the inodes of their files
+	byName map[string]*kept   // by natural path
+	list   []*kept            // without those of the history and the trash
 }
 
 // loadFiles reads what is kept together of spread checkpoints. What has no
 // manifest that describes it only has second names of what lies in a run.
 func (s *Store) loadFiles(manifests map[uint64][]*Manifest) (*keptFiles, error) {
-	all := &keptFiles{byIno: map[uint64]*kept{}, byName: map[string]*kept{}}
-	dirs, err := s.disk.ReadDir(filesDir)
-	if ignore(err, unix.ENOENT) != nil {
-		return nil, err
-	}
-	for _, e := range dirs {
-		k := &kept{path: path.Join(filesDir, e.Name)}
-		st, err := s.disk.Stat(k.path)
-		if err != nil {
+	all := &keptFiles{byIno: map[uint64][]*kept{}, byName: map[string]*kept{}}
+	for _, dir := range []string{filesDir, historyDir, trashDir} {
+		list, err := s.disk.ReadDir(dir)
+		if ignore(err, unix.ENOENT) != nil {
 			return nil, err
 		}
-		for _, m := range manifests[st.Ino] {
-			if m.Entry != "" && s.matches(k.path, m) == nil {
-				k.m = m
-				all.byName[path.Join(m.Run, m.Name)] = k
-				for _, f := range m.Files {
-					all.byIno[f.Ino] = k
-				}
-				break
+		for _, e := range list {
+			k := &kept{path: path.Join(dir, e.Name)}
+			st, err := s.disk.Stat(k.path)
+			if err != nil {
+				return nil, err
 			}
+			if !st.IsDir() {
+				continue // a note
+			}
+			all.add(k, s.describing(k.path, manifests[st.Ino]))
 		}
-		all.list = append(all.list, k)
 	}
 	return all, nil
+}
+
+// describing finds the manifest of a spread version that a directory still fits.
+func (s *Store) describing(dir string, manifests []*Manifest) *Manifest {
+	for _, m := range manifests {
+		if m.Entry != "" && s.matches(dir, m) == nil {
+			return m
+		}
+	}
+	return nil
+}
+
+func (all *keptFiles) add(k *kept, m *Manifest) {
+	k.m = m
+	earlier := dirOf(k.path) != filesDir
+	if !earlier {
+		all.list = append(all.list, k)
+	}
+	if m == nil {
+		return
+	}
+	if !earlier {
+		all.byName[path.Join(m.Run, m.Name)] = k
+	}
+	for _, f := range m.Files {
+		all.byIno[f.Ino] = append(all.byIno[f.Ino], k)
+	}
 }
 
 // claim finds what fits the files of a record, and gives it to nobody else.
 func (all *keptFiles) claim(s *Store, rec *record, files map[string]disk.Stat) *kept {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	fits := func(k *kept) bool { return k != nil && !k.claimed && s.shows(k, files) }
-	k := all.byName[rec.path()]
-	for _, st := range files {
-		if fits(k) {
-			break
+	candidates := []*kept{all.byName[rec.path()]}
+	for _, st := range files { // the run was moved while nothing was mounted, say
+		candidates = append(candidates, all.byIno[st.Ino]...)
+	}
+	for _, k := range candidates {
+		if k != nil && !k.claimed && s.shows(k, files) {
+			k.claimed = true
+			return k
 		}
-		k = all.byIno[st.Ino] // the run was moved while nothing was mounted, say
 	}
-	if !fits(k) {
-		return nil
-	}
-	k.claimed = true
-	return k
+	return nil
 }
 
 // shows reports whether files in a run are those that are kept.
@@ -101,7 +121,7 @@ func (s *Store) shows(k *kept, files map[string]disk.Stat) bool {
 func (s *Store) adoptFiles(rec *record, files map[string]disk.Stat, all *keptFiles) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if k := all.claim(s, rec, files); k != nil {
+	if k := all.claim(s, rec, files); k != nil && s.stays(k) {
 		found := *k.m
 		found.Run, found.Name, found.Kind = rec.run.path, rec.name, rec.match.Kind
 		s.change(rec, func() { rec.kept = k.path })
@@ -113,6 +133,22 @@ func (s *Store) adoptFiles(rec *record, files map[string]disk.Stat, all *keptFil
 		s.report("write the manifest of an adopted checkpoint", s.putManifest("adopt", m, false))
 	}
 	s.entered(rec, m, why)
+}
+
+// stays brings a version back from the history, or from the trash, whose files have
+// their names in the run still: the commit or the delete that was to take them came
+// to nothing.
+func (s *Store) stays(k *kept) bool {
+	if dirOf(k.path) == filesDir || s.readOnly {
+		return true
+	}
+	to := path.Join(filesDir, s.newID())
+	if err := s.moveVersion("recover:heal", nil, k.path, to); err != nil {
+		s.report("bring back a version whose files have their names still", err)
+		return false
+	}
+	k.path = to
+	return true
 }
 
 // inspectFiles gathers the files of a spread checkpoint in its run and judges

@@ -37,6 +37,9 @@ func (s *Store) inspectSave(rec *record, sv *save) verdict {
 	if what := s.marked(rec); what != "" {
 		report.Missing = append(report.Missing, what)
 	}
+	if rec.spread() && len(report.Files) == 0 {
+		report.Missing = append(report.Missing, rec.entry)
+	}
 	return verdict{report: report, tree: tree, err: err}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"ckptfs/layout"
 )
 
 // pattern is one way in which trainers replace a checkpoint.
@@ -16,6 +18,10 @@ type pattern struct {
 	gap bool
 	// renames says that the trainer renames checkpoints itself.
 	renames bool
+	// to is the name that is overwritten, "" for last; spread the layout where it is
+	// of files.
+	to     string
+	spread *layout.Layout
 }
 
 const (
@@ -29,7 +35,30 @@ func (n pattern) target(c content) string {
 	if n.name == "in place, new" {
 		return numbered(c)
 	}
+	return n.last()
+}
+
+// last is the name that a run of such saves begins with, spare that of another
+// checkpoint in it.
+func (n pattern) last() string {
+	if n.to != "" {
+		return n.to
+	}
 	return last
+}
+
+func (n pattern) spare() string {
+	if n.spread != nil {
+		return "recovery.pth"
+	}
+	return "recovery_checkpoint"
+}
+
+// use has a bench know the checkpoints that a pattern saves.
+func (b *bench) use(n pattern) {
+	if n.spread != nil {
+		b.layouts = []*layout.Layout{n.spread}
+	}
 }
 
 // patterns are the guide's trainer's and its relatives'.
@@ -80,7 +109,7 @@ func numbered(c content) string { return fmt.Sprintf("checkpoint_epoch%d_step%d"
 // it is through.
 func (b *bench) twoSaves(pattern pattern) {
 	b.t.Helper()
-	b.seed(map[string]content{"recovery_checkpoint": {"spare", 1, 1}, last: {"old", 1, 0}})
+	b.seed(map[string]content{pattern.spare(): {"spare", 1, 1}, pattern.last(): {"old", 1, 0}})
 	p := b.process()
 	for _, c := range []content{{"one", 2, 3}, {"two", 3, 3}} {
 		b.must(pattern.save(p, c))

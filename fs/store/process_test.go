@@ -233,6 +233,14 @@ func (p *process) removeAll(name string) error {
 // save writes the files of a checkpoint in the trainer's order; dir is made when
 // it is not there.
 func (p *process) save(dir string, c content) error {
+	if names := spreadFiles(dir); names != nil {
+		for _, name := range names {
+			if err := p.write(name, c.file()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if err := p.mkdir(dir); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
@@ -247,6 +255,9 @@ func (p *process) save(dir string, c content) error {
 
 // load reads a checkpoint by its live name.
 func (p *process) load(dir string) (string, error) {
+	if names := spreadFiles(dir); names != nil {
+		return loadFiles(names, p.read)
+	}
 	return loadWhole(func(name string) ([]byte, error) { return p.read(path.Join(dir, name)) })
 }
 

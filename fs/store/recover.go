@@ -169,6 +169,10 @@ func (s *Store) recoverSave(id string) error {
 			s.core(sv, e.rel)
 		}
 	}
+	if rec.spread() && len(tree) == 0 && len(sv.found) == 0 && len(rec.saves) == 0 {
+		s.bury(rec)
+		return s.removeAll("recover:empty", dir) // nobody has seen it
+	}
 	sv.mixed = !s.foundInBase(sv)
 	sv.removed = !sv.holdsFound(tree)
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })

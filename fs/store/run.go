@@ -163,7 +163,7 @@ func (s *Store) match(dir, name string, isDir bool) (*layout.Layout, layout.Matc
 // checkpoint's.
 func (s *Store) checkpoint(dir, name string, isDir bool) *record {
 	l, m, ok := s.match(dir, name, isDir)
-	if !ok || dir == Private || strings.HasPrefix(dir, Private+"/") {
+	if !ok || dir == Private || strings.HasPrefix(dir, Private+"/") || !isDir && s.becoming(dir) {
 		return nil
 	}
 	s.settleLayout(dir, l, name+" is a name of "+l.Name)

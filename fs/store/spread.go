@@ -110,6 +110,20 @@ func (r *run) find(name string, leaf bool) *record {
 	return rec
 }
 
+// becoming reports whether a directory is, or lies in, what will become a
+// checkpoint by a rename: the files in it are files of that.
+func (s *Store) becoming(dir string) bool {
+	for ; dir != ""; dir = dirOf(dir) {
+		_, name := split(dir)
+		for _, l := range s.layouts {
+			if m, ok := l.Match(name, true); ok && m.Kind == layout.Temp {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // named finds the checkpoint of a natural path, of a group by what its files have
 // in common; nil when there is none.
 func (s *Store) named(p string) *record {

@@ -26,10 +26,13 @@ entries:
   - {kind: last, type: file, name: 'last\.json'}
   - {kind: best, type: file, name: 'best\.json'}
   - {kind: epoch_end, type: file, name: 'epoch_(?P<epoch>\d+)\.json'}
-  - {kind: step, type: group, name: '(?P<name>ckpt-(?P<step>\d+))\.(index|data-\d+-of-\d+)'}
+  - {kind: step, type: group, name: '(?P<name>ckpt-(?P<global_step>\d+))\.(index|data-\d+-of-\d+)\.json'}
   - {kind: step, type: dir, name: 'step-(?P<step>\d+)'}
 files:
   - any_of: [{path: '*.json', format: [json]}]
+  - {type: group, required: true, any_of: [{path: '*.index.json', format: [json]}]}
+counted:
+  - path: '^ckpt-\d+\.data-(?P<rank>\d+)-of-(?P<count>\d+)\.json$'
 `
 
 // inFiles runs a test over a run of fileLayout's.
@@ -226,33 +229,34 @@ func TestGroupCheckpoint(t *testing.T) {
 	inFiles(t, func(b *bench) {
 		p := b.process()
 		save := func(n int, w string) {
-			b.must(p.write(fmt.Sprintf("ckpt-%d.data-0-of-1", n), word(w)))
-			b.must(p.write(fmt.Sprintf("ckpt-%d.index", n), word(w)))
+			b.must(p.write(fmt.Sprintf("ckpt-%d.data-0-of-1.json", n), word(w)))
+			b.must(p.write(fmt.Sprintf("ckpt-%d.index.json", n), word(w)))
 		}
 		save(7, "seven")
-		p.lists("ckpt-7.data-0-of-1", "ckpt-7.index")
-		b.sees("written", map[string]string{"latest/ckpt-7.index": ""})
-		b.pass(time.Minute)
-		b.sees("settled", map[string]string{"latest/ckpt-7.index": "seven"})
-		b.keeps("settled", "ckpt-7", "ckpt-7.data-0-of-1", "seven")
-		b.holds("settled", map[string]string{"ckpt-7.data-0-of-1": "seven", "ckpt-7.index": "seven"})
+		p.lists("ckpt-7.data-0-of-1.json", "ckpt-7.index.json")
+		b.sees("written", map[string]string{"latest/ckpt-7.index.json": ""})
+		b.settle()
+		b.sees("settled", map[string]string{"latest/ckpt-7.index.json": "seven", "by-step/7/ckpt-7.index.json": "seven"})
+		b.keeps("settled", "ckpt-7", "ckpt-7.data-0-of-1.json", "seven")
+		b.holds("settled", map[string]string{"ckpt-7.data-0-of-1.json": "seven", "ckpt-7.index.json": "seven"})
 		save(8, "eight")
 		b.pass(time.Minute)
-		b.sees("the next", map[string]string{"latest/ckpt-8.index": "eight"})
+		b.sees("the next", map[string]string{"latest/ckpt-8.index.json": "eight"})
 
 		// Removed file by file, the version stays until the last is gone.
-		b.must(p.unlink("ckpt-7.index"))
-		p.lists("ckpt-7.data-0-of-1", "ckpt-8.data-0-of-1", "ckpt-8.index")
-		b.keeps("half removed", "ckpt-7", "ckpt-7.index", "seven")
-		b.must(p.unlink("ckpt-7.data-0-of-1"))
-		p.lists("ckpt-8.data-0-of-1", "ckpt-8.index")
-		b.keeps("removed", "ckpt-7", "ckpt-7.index", "")
-		b.sees("removed", map[string]string{"latest/ckpt-8.index": "eight"})
-		b.holds("removed", map[string]string{"ckpt-7.data-0-of-1": "", "ckpt-7.index": ""})
+		b.must(p.unlink("ckpt-7.index.json"))
+		b.settle()
+		p.lists("ckpt-7.data-0-of-1.json", "ckpt-8.data-0-of-1.json", "ckpt-8.index.json")
+		b.keeps("half removed", "ckpt-7", "ckpt-7.index.json", "seven")
+		b.must(p.unlink("ckpt-7.data-0-of-1.json"))
+		p.lists("ckpt-8.data-0-of-1.json", "ckpt-8.index.json")
+		b.keeps("removed", "ckpt-7", "ckpt-7.index.json", "")
+		b.sees("removed", map[string]string{"latest/ckpt-8.index.json": "eight"})
+		b.holds("removed", map[string]string{"ckpt-7.data-0-of-1.json": "", "ckpt-7.index.json": ""})
 		if left := b.left(trashDir); len(left) != 2 {
 			t.Errorf("in the trash are %v", left)
 		}
 		b.restart()
-		b.sees("restarted", map[string]string{"latest/ckpt-8.data-0-of-1": "eight"})
+		b.sees("restarted", map[string]string{"latest/ckpt-8.data-0-of-1.json": "eight"})
 	})
 }

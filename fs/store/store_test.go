@@ -222,7 +222,11 @@ func (b *bench) view(view string) (string, error) {
 }
 
 func (b *bench) loadVersion(v *Version) (string, error) {
-	return loadWhole(func(name string) ([]byte, error) {
+	names := checkpointFiles
+	if v.Entry != "" {
+		names = spreadFiles(v.Name)
+	}
+	return loadFiles(names, func(name string) ([]byte, error) {
 		f, err := b.VersionOpen(v, name, unix.O_RDONLY)
 		if err != nil {
 			return nil, err
@@ -234,13 +238,13 @@ func (b *bench) loadVersion(v *Version) (string, error) {
 
 // committed loads the committed version of a name.
 func (b *bench) committed(name string) (string, error) {
-	at := b.locate(name)
-	if at.rec == nil {
+	rec := b.named(name)
+	if rec == nil {
 		return "", errNoView
 	}
-	at.rec.mu.RLock()
-	v := at.rec.committed
-	at.rec.mu.RUnlock()
+	rec.mu.RLock()
+	v := rec.committed
+	rec.mu.RUnlock()
 	if v == nil {
 		return "", errNoView
 	}
@@ -296,6 +300,11 @@ func checkPlain(dir string) error {
 		switch {
 		case err != nil:
 			return err
+		case spreadFiles(d.Name()) != nil && p != dir:
+			if _, err := loadFiles([]string{d.Name()}, func(string) ([]byte, error) { return os.ReadFile(p) }); err != nil {
+				errs = append(errs, fmt.Errorf("in the backing directory: %w", err))
+			}
+			return nil
 		case !d.IsDir() || p == dir:
 			return nil
 		case d.Name() == Private || strings.HasPrefix(d.Name(), ".tmp_"):

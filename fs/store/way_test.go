@@ -57,7 +57,7 @@ var ways = []way{
 // shows reports whether a pattern of saving shows what there is to a way: an
 // overwrite does, and where the trainer's own renames have to be copies, they do.
 func (n pattern) shows(w way) bool {
-	return n.name == "overwrite in place" || w.name == "lower directories" && n.renames
+	return n.name == "overwrite in place" || n.name == "a file, overwritten" || n.name == "a group" || w.name == "lower directories" && n.renames
 }
 
 // isNatural reports whether a checkpoint lies at a path.

@@ -57,6 +57,9 @@ func (n *file) Getxattr(_ context.Context, attr string, dest []byte) (uint32, sy
 	if !ok {
 		return 0, syscall.ENODATA
 	}
+	if strings.HasPrefix(attr, store.XattrPrefix) {
+		return answer(n.m.store.Xattrs(p), attr, dest)
+	}
 	return n.m.getxattr(p, n.ident(), attr, dest)
 }
 

@@ -95,7 +95,7 @@ func (s *Store) tryCommit(sv *save, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	if err := s.unchanged(sv.tree(), v.tree); err != nil {
+	if err := s.unchanged(sv, v.tree); err != nil {
 		return err
 	}
 	if s.sameAsBase(sv, m, v.tree) {

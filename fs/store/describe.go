@@ -12,7 +12,7 @@ const XattrPrefix = "user.ckptfs."
 // Xattrs tells about a checkpoint at its live name; nil for anything else.
 func (s *Store) Xattrs(p string) map[string]string {
 	at := s.at(p)
-	if at.rec == nil || at.rel != "" {
+	if at.rec == nil || at.rel != "" && !at.rec.spread() {
 		return nil
 	}
 	rec := at.rec

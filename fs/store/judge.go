@@ -283,16 +283,19 @@ func (s *Store) writable(dir string, tree []treeEntry, excused func(rel string) 
 	return ""
 }
 
-// unchanged reports whether a tree is as it was looked at: the check of a
-// commit that what it hashed is what was judged.
-func (s *Store) unchanged(dir string, before []treeEntry) error {
+// unchanged reports whether a staged tree is as it was looked at, but for times
+// that were set: the check of a commit that what it hashed is what was judged.
+func (s *Store) unchanged(sv *save, before []treeEntry) error {
 	for _, e := range before {
 		if !e.st.IsRegular() {
 			continue
 		}
-		now, err := s.disk.Stat(path.Join(dir, e.rel))
+		now, err := s.disk.Stat(path.Join(sv.tree(), e.rel))
 		if err != nil {
 			return err
+		}
+		if sv.timed.is(now.Ino, now.Mtime.Nano()) {
+			now.Mtime = e.st.Mtime
 		}
 		if !sameContent(&now, &e.st) {
 			return fmt.Errorf("%s changed while it was being committed", e.rel)

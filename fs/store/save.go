@@ -56,6 +56,7 @@ type save struct {
 	left      []left            // of a sealed save: strangers that its version gets copies of
 	swapped   bool              // sealed, and under its natural name; not durable yet
 	next      *Version          // what a swapped save becomes
+	timed     timed
 	hands     map[string]uint32 // the process that first wrote each file
 	shared    bool              // a file has several writers: one more may have died before its turn
 	leftOpen  bool              // a process exited with 0 and left a file of it open: nobody said that all was written

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"path"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -167,16 +168,58 @@ func (s *Store) truncateAt(b string, id Ident, size int64) error {
 	return s.disk.Truncate("truncate", f.File, size)
 }
 
+// timed are the times that were set while a save was judged or committed, by
+// inode: they are no change of content.
+type timed struct {
+	mu sync.Mutex
+	ns map[uint64]int64
+}
+
+func (t *timed) set(ino uint64, ns int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ns == nil {
+		t.ns = map[uint64]int64{}
+	}
+	t.ns[ino] = ns
+}
+
+func (t *timed) is(ino uint64, ns int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.ns[ino]
+	return ok && at == ns
+}
+
+// noteTimes writes down the times that were set during a commit. Needs rec.mu.
+func (s *Store) noteTimes(rec *record, sv *save) {
+	v := rec.committed
+	if v == nil || v.ID != sv.id {
+		return
+	}
+	for _, f := range v.Files {
+		sv.timed.mu.Lock()
+		ns, set := sv.timed.ns[f.Ino]
+		sv.timed.mu.Unlock()
+		if set && ns != f.MtimeNS {
+			s.noteMtime(rec, path.Join(v.where(), f.Path))
+		}
+	}
+}
+
 // noteMtime keeps the manifest in step when a trainer sets the time of a
 // committed file, so that the next mount does not take it for a change from
 // outside. Needs rec.mu in either mode.
 func (s *Store) noteMtime(rec *record, b string) {
-	v := rec.committed
-	if v == nil || len(rec.saves) > 0 || !rec.natural {
-		return
-	}
 	st, err := s.disk.Stat(b)
 	if err != nil || !st.IsRegular() {
+		return
+	}
+	for _, sv := range rec.saves {
+		sv.timed.set(st.Ino, st.Mtime.Nano())
+	}
+	v := rec.committed
+	if v == nil || !rec.natural {
 		return
 	}
 	s.mu.Lock()

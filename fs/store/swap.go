@@ -259,6 +259,7 @@ func (s *Store) install(sv *save, old *Version) *record {
 		}
 	})
 	s.carried(sv)
+	s.noteTimes(rec, sv)
 	if old != nil {
 		s.leftView(old)
 	}

@@ -133,7 +133,7 @@ func (s *Store) recordAttr(rec *record, rel string) (Attr, error) {
 	if err != nil {
 		return Attr{}, err
 	}
-	a := Attr{Stat: st, Checkpoint: true, Staged: len(rec.saves) > 0}
+	a := Attr{Stat: st, Checkpoint: !rec.spread(), Staged: len(rec.saves) > 0} // others may change the run
 	if st.IsDir() {
 		a.Ident = s.number(rec, rel)
 		return a, nil

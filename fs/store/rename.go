@@ -56,11 +56,16 @@ func (s *Store) rename(from, to string, flags uint, c Caller) (err error) {
 	if a.rec == nil && b.rec == nil {
 		return s.renamePlain(from, to, flags)
 	}
-	if a.rec == nil && src.IsDir() && s.holdsCheckpoints(from) {
-		return unix.EXDEV // a run is no checkpoint, nor a part of one
-	}
 	if flags&unix.RENAME_EXCHANGE != 0 {
 		return unix.EINVAL
+	}
+	if a.rec == nil && src.IsDir() && s.holdsCheckpoints(from) {
+		if s.holdsDirectories(from) {
+			return unix.EXDEV // a run is no checkpoint, nor a part of one
+		}
+		if err := s.releaseFiles(from); err != nil {
+			return err
+		}
 	}
 	if flags&unix.RENAME_NOREPLACE != 0 {
 		if _, err := s.visibleAttr(b, c); err == nil {
@@ -107,6 +112,20 @@ func (s *Store) rename(from, to string, flags uint, c Caller) (err error) {
 // visibleAttr is what the caller sees at a place.
 func (s *Store) visibleAttr(at place, c Caller) (Attr, error) {
 	return s.Lookup(at.path, c.TID)
+}
+
+// holdsDirectories does so for checkpoints that are directories.
+func (s *Store) holdsDirectories(dir string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for p, r := range s.runs {
+		for _, rec := range r.records {
+			if !rec.spread() && below(p, dir) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // holdsCheckpoints reports whether a plain directory is a run, or holds one.

@@ -163,3 +163,60 @@ func TestLinksToFiles(t *testing.T) {
 		p.lists("best.json", "epoch_1.json", "epoch_2.json")
 	})
 }
+
+// A time that is set under one name is no change from outside of another that is a
+// link of it.
+func TestTimesOfLinks(t *testing.T) {
+	inWatchedFiles(t, func(b *bench) {
+		p := b.process()
+		p.saveWord("last.json", "one")
+		b.must(p.link("last.json", "epoch_1.json"))
+		b.pass(time.Millisecond)
+		a, err := p.stat("last.json")
+		b.must(err)
+		when := unix.Timespec{Sec: 1_700_000_000}
+		_, err = b.SetAttr("last.json", a.Ident, nil, Change{Mtime: &when}, p.caller())
+		b.must(err)
+		for _, name := range []string{"last.json", "epoch_1.json"} {
+			b.tell(name+"/", false)
+		}
+		b.restart()
+		b.pass(time.Minute)
+		if got := b.happened("changed-outside"); len(got) > 0 {
+			t.Errorf("taken for changes from outside: %v", got)
+		}
+		for _, view := range []string{"resume", "by-epoch/1"} {
+			if v := b.version(view); v == nil || v.Adopted {
+				t.Errorf("%s shows %+v", view, v)
+			}
+		}
+	})
+}
+
+// A directory with files of checkpoints' names can become a checkpoint itself.
+func TestFilesBecomePartOfADirectory(t *testing.T) {
+	for _, settled := range []bool{true, false} {
+		inFiles(t, func(b *bench) {
+			p := b.process()
+			b.must(p.mkdir("tmp"))
+			b.must(p.write("tmp/last.json", word("one")))
+			b.pass(time.Millisecond)
+			b.must(p.write("tmp/last.json", word("two")))
+			b.must(p.write("tmp/ckpt-1.index.json", word("index")))
+			if settled {
+				b.settle()
+			}
+			b.must(p.rename("tmp", "step-5"))
+			p.lists("step-5")
+			b.pass(time.Minute)
+			p.reads("step-5/last.json", "two")
+			b.sees("renamed", map[string]string{"latest/last.json": "two", "latest/ckpt-1.index.json": "index"})
+			b.holds("renamed", map[string]string{"step-5/last.json": "two", "step-5/ckpt-1.index.json": "index"})
+			if kept := b.left(filesDir); len(kept) > 0 {
+				t.Errorf("kept are %v", kept)
+			}
+			b.restart()
+			b.sees("restarted", map[string]string{"latest/last.json": "two"})
+		})
+	}
+}

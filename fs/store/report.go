@@ -224,7 +224,11 @@ func (s *Store) trashRows(run string) (out []CheckpointRow) {
 		out = append(out, row)
 	}
 	for _, h := range s.quarantine {
-		if dir, _ := split(dirOf(h.Path)); dir == run {
+		dir := dirOf(h.Path)
+		if s.runs[dir] == nil { // a checkpoint that is a directory
+			dir = dirOf(dir)
+		}
+		if dir == run {
 			out = append(out, CheckpointRow{Name: h.Path, Size: h.Size, State: policy.Quarantine, Version: h.ID, Reason: h.Reason, Views: []string{}})
 		}
 	}

@@ -218,10 +218,18 @@ func (s *Store) noteMtime(rec *record, b string) {
 	for _, sv := range rec.saves {
 		sv.timed.set(st.Ino, st.Mtime.Nano())
 	}
-	v := rec.committed
-	if v == nil || !rec.natural {
-		return
+	if v := rec.committed; v != nil && rec.natural {
+		s.retime(v, &st)
 	}
+	if rec.spread() {
+		for _, v := range s.sharing(rec, st.Ino) {
+			s.retime(v, &st)
+		}
+	}
+}
+
+// retime gives a file of a manifest the time that it has now.
+func (s *Store) retime(v *Version, st *disk.Stat) {
 	s.mu.Lock()
 	changed := false
 	files := append([]ManifestFile(nil), v.Files...)

@@ -241,6 +241,21 @@ func (s *Store) newTree(sv *save) error {
 	return s.likeRun(sv.rec, sv.tree())
 }
 
+// sharing lists the versions in a run of spread checkpoints that have a file with
+// an inode: links of one another.
+func (s *Store) sharing(rec *record, ino uint64) (out []*Version) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, other := range rec.run.records {
+		for _, v := range append([]*Version{other.committed}, other.history...) {
+			if v != nil && slices.ContainsFunc(v.Files, func(f ManifestFile) bool { return f.Ino == ino }) {
+				out = append(out, v)
+			}
+		}
+	}
+	return out
+}
+
 // buryUnused takes the record of a spread checkpoint out of the catalog again that
 // was made for a change that did not come about; rec may be nil.
 func (s *Store) buryUnused(rec *record) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ckptfs/layout"
+	"ckptfs/policy"
 )
 
 // fileLayout is of a trainer whose checkpoints are files, or groups of files.
@@ -258,5 +259,52 @@ func TestGroupCheckpoint(t *testing.T) {
 		}
 		b.restart()
 		b.sees("restarted", map[string]string{"latest/ckpt-8.data-0-of-1.json": "eight"})
+	})
+}
+
+// Retention takes checkpoints that are files, and tells the kernel of their names;
+// what it keeps is untouched (P6).
+func TestFilesArePruned(t *testing.T) {
+	inFiles(t, func(b *bench) {
+		p := b.process()
+		for i := range 5 {
+			p.saveWord(fmt.Sprintf("epoch_%d.json", i+1), fmt.Sprint(i+1))
+		}
+		keep := 2
+		b.configure(func(c *policy.Config) { c.Retention.EpochEnd.KeepLast = &keep })
+		b.pass(2 * housekeeping)
+		b.process().lists("epoch_4.json", "epoch_5.json")
+		b.holds("pruned", map[string]string{"epoch_1.json": "", "epoch_3.json": "", "epoch_4.json": "4", "epoch_5.json": "5"})
+		b.sees("pruned", map[string]string{"by-epoch/3/epoch_3.json": "", "latest/epoch_5.json": "5"})
+	})
+}
+
+// What status and ls say of a save of files, and of one that was held back.
+func TestFilesInReports(t *testing.T) {
+	inFiles(t, func(b *bench) {
+		b.must(os.Mkdir(b.backing("a"), 0o755))
+		p := b.process()
+		p.saveWord("a/last.json", "one")
+		h, err := p.create("a/last.json")
+		b.must(err)
+		if st := b.Status(); len(st.Runs) != 2 || len(st.Runs[1].Saves) != 1 || st.Runs[1].Saves[0].Writers != 1 || st.Runs[1].Saves[0].Name != "last.json" {
+			t.Errorf("status is %+v", st.Runs)
+		}
+		_, err = h.Write([]byte("{"))
+		b.must(err)
+		p.die()
+		b.pass(time.Minute)
+		var rows []string
+		for _, r := range b.List(true).Runs {
+			for _, c := range r.Checkpoints {
+				rows = append(rows, fmt.Sprint(r.Path, " ", c.Name, " ", c.State))
+			}
+		}
+		if want := []string{"a last.json committed", "a a/last.json quarantine"}; !slices.Equal(rows, want) {
+			t.Errorf("ls lists %q, want %q", rows, want)
+		}
+		if x := b.Xattrs("a/last.json"); x["user.ckptfs.state"] != "committed" || x["user.ckptfs.kind"] != "last" {
+			t.Errorf("its attributes are %v", x)
+		}
 	})
 }

@@ -116,7 +116,10 @@ func (s *Store) planSwap(sv *save, m *Manifest) (*swapping, error) {
 		return nil, err
 	}
 	home := s.nextHome(rec)
-	w := &swapping{sv: sv, m: m, j: &journal{Op: opCommit, ID: sv.id, Run: rec.run.path, Name: rec.name, Home: home}}
+	w := &swapping{sv: sv, m: m, j: &journal{Op: opCommit, ID: sv.id, Run: rec.run.path, Name: rec.name}}
+	if rec.spread() {
+		w.j.Home = home
+	}
 	var err error
 	if w.j.Shown, err = s.showing(rec, m); err != nil {
 		return nil, err

@@ -63,9 +63,12 @@ func (p place) below(key string) place {
 }
 
 // ofParameter reports whether a key is how torch names parameters: by number in
-// the state of an optimizer, with dots in that of a model.
+// the state of an optimizer, as layer.0.weight in that of a model. A callback is
+// called by what it was made with, which may have dots too, but never only those.
 func ofParameter(key string) bool {
-	return strings.Contains(key, ".") || strings.Trim(key, "0123456789") == ""
+	const digits = "0123456789"
+	const letters = digits + "_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return key != "" && (strings.Trim(key, digits) == "" || strings.Contains(key, ".") && strings.Trim(key, letters+".") == "")
 }
 
 // value copies v. A container is made at once and filled later.

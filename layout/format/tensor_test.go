@@ -100,3 +100,15 @@ func TestFewTensorsAreRead(t *testing.T) {
 		t.Errorf("%d are read", read)
 	}
 }
+
+func TestOfParameter(t *testing.T) {
+	for key, want := range map[string]bool{
+		"0": true, "12": true, "layer.0.weight": true, "_orig_mod.fc.bias": true,
+		"epoch": false, "best_model_score": false, "": false, "val/loss": false, "step_1": false,
+		"ModelCheckpoint{'monitor': 'val.loss', 'mode': 'min'}": false,
+	} {
+		if ofParameter(key) != want {
+			t.Errorf("%q: %v", key, !want)
+		}
+	}
+}

@@ -31,7 +31,7 @@ type check func(name string, r io.ReaderAt, size int64) format.Result
 
 func (l *Layout) inspect(fsys fs.FS, m Match, check check) (Report, error) {
 	in := &inspection{
-		layout: l, typ: m.Type, fsys: fsys, check: check, other: map[string]string{},
+		layout: l, kind: m.Kind, typ: m.Type, fsys: fsys, check: check, other: map[string]string{},
 		scalars: make([]format.Scalars, len(l.metadata.sources)),
 		factors: map[string]format.Scalars{},
 	}
@@ -51,6 +51,7 @@ func (l *Layout) inspect(fsys fs.FS, m Match, check check) (Report, error) {
 // An inspection is the state of one Inspect.
 type inspection struct {
 	layout  *Layout
+	kind    Kind
 	typ     Type
 	fsys    fs.FS
 	check   check
@@ -129,7 +130,7 @@ func (in *inspection) keep(path string, scalars format.Scalars) {
 func (in *inspection) missing() (all []string) {
 	files := in.report.Files
 	for _, g := range in.layout.groups {
-		if !g.applies(in.typ, files) {
+		if in.kind == Pointing || !g.applies(in.typ, files) {
 			continue
 		}
 		if what := g.missing(files, in.other); what != "" {

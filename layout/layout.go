@@ -24,6 +24,9 @@ const (
 	Final    Kind = "final"
 	Backup   Kind = "backup"
 	Temp     Kind = "temp"
+
+	// Pointing is a file that names a checkpoint, see Pointer.
+	Pointing Kind = "pointer"
 )
 
 // Type says what a checkpoint is in its run.

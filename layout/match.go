@@ -19,8 +19,13 @@ type Match struct {
 	Of string
 }
 
-// Checkpoint reports whether the entry is a checkpoint (temporaries are not).
-func (m Match) Checkpoint() bool { return m.Kind != "" && m.Kind != Temp }
+// Checkpoint reports whether the entry is a checkpoint: temporaries and pointers
+// are not.
+func (m Match) Checkpoint() bool { return m.Saved() && m.Kind != Pointing }
+
+// Saved reports whether what is written under the name is to be seen whole or not
+// at all.
+func (m Match) Saved() bool { return m.Kind != "" && m.Kind != Temp }
 
 // An entry is one kind of name in a run.
 type entry struct {
@@ -34,7 +39,7 @@ type entry struct {
 func (e entry) derived() bool { return e.kind == Backup || e.kind == Temp }
 
 // Match says what an entry of a run is by its name and whether it is a
-// directory. ok is false for what is no checkpoint and no temporary.
+// directory. ok is false for what is no checkpoint, no temporary and no pointer.
 //
 // A backup or a temporary that stands for a name is one only if that name is a
 // checkpoint's; it takes the numbers from there.
@@ -57,6 +62,9 @@ func (l *Layout) Match(name string, isDir bool) (m Match, ok bool) {
 			}
 			return m, true
 		}
+	}
+	if _, ok := l.Pointer(name); ok && !isDir {
+		return Match{Kind: Pointing, Type: File, Name: name}, true
 	}
 	return Match{}, false
 }

@@ -31,14 +31,14 @@ func (l *Layout) Owns(name string) bool {
 	return pointer || l.Ignored(name)
 }
 
-// maxPointer is the size, in bytes, beyond which a file is no pointer.
-const maxPointer = 64 << 10
+// MaxPointer is the size, in bytes, beyond which a file is no pointer.
+const MaxPointer = 64 << 10
 
 // Target is the name of the checkpoint that a pointer's content leads to, the
 // last part of it where the content is a path. ok is false when the content is
 // not of the form, as while it is being written.
 func (p *Pointer) Target(content []byte) (name string, ok bool) {
-	if len(content) > maxPointer {
+	if len(content) > MaxPointer {
 		return "", false
 	}
 	values := p.content.FindSubmatch(content)

@@ -65,7 +65,7 @@ func TestNamesOfTrainers(t *testing.T) {
 		{"deepspeed", `
 			global_step500/: step global 500
 			global_step_500/: -
-			latest: -`},
+			latest: pointer`},
 		{"megatron", `
 			iter_0000500/: step global 500
 			iter_500/: -
@@ -102,7 +102,7 @@ func TestNamesOfTrainers(t *testing.T) {
 			ckpt-7.index: step global 7 of ckpt-7
 			ckpt-7.data-00000-of-00001: step global 7 of ckpt-7
 			model.ckpt-12000.index: step global 12000 of model.ckpt-12000
-			checkpoint: -
+			checkpoint: pointer
 			ckpt-7_temp/: -`},
 		{"fairseq", `
 			checkpoint3.pt: epoch_end epoch 3
@@ -117,7 +117,7 @@ func TestNamesOfTrainers(t *testing.T) {
 			model_0004999.pth: step
 			model_final.pth: final
 			model_best.pth: best
-			last_checkpoint: -`},
+			last_checkpoint: pointer`},
 		{"mmengine", `
 			epoch_3.pth: epoch_end epoch 3
 			epoch_3.pth/: epoch_end epoch 3
@@ -126,7 +126,7 @@ func TestNamesOfTrainers(t *testing.T) {
 			best_acc_iter_4000.pth: best global 4000
 			latest.pth: last
 			model-0a1b2c3d.pth: final
-			last_checkpoint: -`},
+			last_checkpoint: pointer`},
 		{"ultralytics", `
 			last.pt: last
 			best.pt: best
@@ -143,7 +143,7 @@ func TestNamesOfTrainers(t *testing.T) {
 			step_500/: step global 500`},
 		{"verl", `
 			global_step_500/: step global 500
-			latest_checkpointed_iteration.txt: -`},
+			latest_checkpointed_iteration.txt: pointer`},
 		{"openrlhf", `
 			global_step500/: step global 500
 			best_global_step500/: best global 500

@@ -23,6 +23,7 @@ type verdict struct {
 	err    error
 
 	writable []string // strangers that somebody can still write to
+	target   *record  // of a pointer: what it names and is not committed
 }
 
 func (v *verdict) whole() bool { return v.err == nil && v.report.Valid() }
@@ -40,7 +41,15 @@ func (s *Store) inspectSave(rec *record, sv *save) verdict {
 	if rec.spread() && len(report.Files) == 0 {
 		report.Missing = append(report.Missing, rec.entry)
 	}
-	return verdict{report: report, tree: tree, err: err}
+	v := verdict{tree: tree, err: err}
+	if rec.pointer() {
+		target, missing := s.pointsAt(rec, sv.tree())
+		if missing != "" {
+			report.Missing, v.target = append(report.Missing, missing), target
+		}
+	}
+	v.report = report
+	return v
 }
 
 // recheck is how often a save is looked at again that waits for its processes.
@@ -92,6 +101,10 @@ func (s *Store) consider(sv *save) (busy bool) {
 		return true
 	case sv.forced:
 		s.seal(sv, v)
+	case !v.report.Valid() && rec.pointer():
+		if !s.giveUpPointer(sv, v.target) {
+			s.schedule(sv, recheck)
+		}
 	case !v.report.Valid():
 		s.considerRemoval(sv, v)
 	case doubts != "":

@@ -96,7 +96,7 @@ func (s *Store) covering(r *run) []*layout.Layout {
 
 func knows(l *layout.Layout, rec *record) bool {
 	m, ok := rec.as(l)
-	return ok && m.Checkpoint()
+	return ok && m.Saved()
 }
 
 // as is what a layout says of the record, whose files are the same by it.

@@ -146,7 +146,7 @@ func (s *Store) match(dir, name string, isDir bool) (*layout.Layout, layout.Matc
 	if r != nil && r.layout() != nil {
 		l := r.layout()
 		if m, ok := l.Match(name, isDir); ok || !r.guessed.Load() {
-			return l, m, ok && m.Checkpoint()
+			return l, m, ok && m.Saved()
 		}
 		among = s.covering(r)
 	}

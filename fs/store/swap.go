@@ -85,6 +85,11 @@ func (s *Store) announce(rec *record, sv *save, m *Manifest) {
 		s.event("remove", rec.path(), sv.removal)
 		return
 	}
+	if rec.pointer() {
+		s.event("point", rec.path(), "what it names is committed")
+		return
+	}
+	s.spawn(func() { s.leads(rec.run) })
 	s.counters.Commits.Add(1)
 	s.log.Info("committed", "checkpoint", rec.path(), "version", m.ID, "bytes", m.Size, "progress", m.Progress.String())
 	s.event("commit", rec.path(), fmt.Sprintf("%s, %d files, %d bytes", m.Progress, len(m.Files), m.Size))

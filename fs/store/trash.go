@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ckptfs/layout"
 )
 
 // trashed is one deleted directory; it lies in .ckptfs/trash/<id>, its note
@@ -145,7 +147,7 @@ func (s *Store) toTrash(v *Version, why string) error {
 
 // noteTrash enters a directory that lies in the trash now.
 func (s *Store) noteTrash(id, run, name, why string, v *Version) {
-	t := &trashed{ID: id, Run: run, Name: name, Reason: why, Deleted: s.clock.Now(), Valid: v != nil, version: v}
+	t := &trashed{ID: id, Run: run, Name: name, Reason: why, Deleted: s.clock.Now(), Valid: v != nil && v.Kind != layout.Pointing, version: v}
 	if v != nil {
 		t.Size = v.Size
 	} else if tree, err := s.walk(t.path()); err == nil {
@@ -321,6 +323,9 @@ func (s *Store) trimHistory(run, name string) error {
 	keep := 1
 	if n := s.cfg.Retention.History.KeepLast; n != nil {
 		keep = *n
+	}
+	if rec.pointer() {
+		keep = 0
 	}
 	if len(rec.history) <= keep {
 		return nil

@@ -51,6 +51,9 @@ func (s *Store) candidates(r *run) *runViews {
 		also[a.target] = append(also[a.target], a.kind)
 	}
 	for _, rec := range s.recordsOf(r) {
+		if rec.pointer() {
+			continue
+		}
 		rec.mu.RLock()
 		c := policy.Checkpoint{
 			Name: rec.name, Kind: rec.match.Kind, Also: also[rec], Saving: len(rec.saves) > 0, Pinned: s.pinned(rec.path()),

@@ -51,8 +51,9 @@ test: fuse ## Check the format, vet, and run all tests, mounted ones included
 	$(call counted,go test $(FLAGS) ./...)
 
 .PHONY: e2e
-e2e: fuse torch build ## Train with PyTorch over a mount, with kills in the middle of saves
+e2e: fuse torch build ## Train with PyTorch over a mount as many trainers do, with kills in the middle of saves
 	$(PYTHON) -B testdata/trainers/e2e.py
+	$(PYTHON) -B testdata/trainers/others.py
 
 .PHONY: crashtest
 crashtest: ## Try every disk that a power cut may leave of a save, in memory

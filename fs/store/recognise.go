@@ -22,6 +22,13 @@ func newRun(dir string) *run { return &run{path: dir, records: map[string]*recor
 // layout is that of the run, nil while nothing is known of it.
 func (r *run) layout() *layout.Layout { return r.fits.Load() }
 
+// whyOf says how the layout of a run was found.
+func (s *Store) whyOf(r *run) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return r.why
+}
+
 // recogniseMost is how many entries of a run are looked at to find its layout.
 const recogniseMost = 256
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +159,10 @@ func TestNamesOfTheTrainer(t *testing.T) {
 		}
 		if got := b.Listed("", func(string) bool { return false }); len(got) == 0 || got[0] != "@latest" {
 			t.Errorf("listed are %q", got)
+		}
+		want := "the name latest is that of an entry of deepspeed; the view is at @latest"
+		if got := b.Status().Runs[0].Hints; !slices.Contains(got, want) {
+			t.Errorf("the hints are %q", got)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -255,13 +256,16 @@ func (s *Store) Status() StatusReport {
 		rv := s.candidates(r)
 		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 		rs := RunStatus{
-			Path: r.shown(), Layout: r.layoutName(), Why: r.why, Views: map[string]string{},
+			Path: r.shown(), Layout: r.layoutName(), Why: s.whyOf(r), Views: map[string]string{},
 			Saves: s.saves(r), Policy: s.cfg.Retention.String(), Hints: []string{},
 		}
 		n := s.cfg.Views
 		for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {
 			if res.Target >= 0 && name != "" {
 				rs.Views[name] = rv.candidates[res.Target].Name
+				if r.owns(name) {
+					rs.Hints = append(rs.Hints, fmt.Sprintf("the name %s is that of an entry of %s; the view is at @%s", name, r.layoutName(), name))
+				}
 			}
 		}
 		if _, _, hint := policy.Behind(rv.candidates, rv.views); hint != "" {

@@ -53,16 +53,17 @@ func (d *dir) Symlink(ctx context.Context, target, name string, out *fuse.EntryO
 
 // Link gives a file another name.
 func (d *dir) Link(ctx context.Context, target fusefs.InodeEmbedder, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	if _, ok := target.(*file); !ok {
+	n, ok := target.(*file)
+	if !ok {
 		return nil, syscall.EXDEV // what a view shows
 	}
-	at, release, ok := d.m.hold(target.EmbeddedInode(), d.EmbeddedInode())
+	at, release, ok := d.m.hold(n.EmbeddedInode(), d.EmbeddedInode())
 	defer release()
 	if !ok {
-		return nil, syscall.ENOENT
+		return nil, syscall.ESTALE // the kernel looks both up again
 	}
 	p := join(at[1], name)
-	a, err := d.m.store.Link(at[0], p, caller(ctx))
+	a, err := d.m.store.Link(at[0], n.ident(), p, caller(ctx))
 	if err != nil {
 		return nil, d.m.errno("link "+p, err)
 	}

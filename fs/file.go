@@ -31,11 +31,18 @@ func (n *file) hold() (p string, release func(), named bool) {
 	return at[0], release, named
 }
 
+// nameless answers a request that names the inode by a path, when we know of none:
+// the kernel looks it up again. An inode with several names is one node, and
+// go-fuse knows it by the one that was looked up last.
+func (n *file) nameless(ctx context.Context, writes, empty bool) syscall.Errno {
+	return n.m.errno("find the name of a file", n.m.store.Nameless(caller(ctx).TID, writes, empty))
+}
+
 // Getattr asks by name; an inode without one is described by a handle.
 func (n *file) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	p, release, named := n.hold()
 	defer release()
-	err := error(syscall.ENOENT)
+	err := error(syscall.ESTALE)
 	var a store.Attr
 	if named {
 		a, err = n.m.store.Attr(p, n.ident())
@@ -63,7 +70,8 @@ func (n *file) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fuse.SetAt
 	if h != nil {
 		f = h.f
 	} else if !named {
-		return syscall.ENOENT
+		size, resized := in.GetSize()
+		return n.nameless(ctx, resized, size == 0)
 	}
 	a, err := n.m.store.SetAttr(p, n.ident(), f, changeOf(in), caller(ctx))
 	if err != nil {
@@ -85,7 +93,7 @@ func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 	if named {
 		f, err = n.m.store.OpenFile(p, n.ident(), int(flags), caller(ctx))
 	} else {
-		f, err = n.m.store.OpenReplaced(n.ident(), int(flags))
+		f, err = n.m.store.OpenNameless(n.ident(), int(flags), caller(ctx))
 	}
 	if err != nil {
 		return nil, 0, n.m.errno("open "+p, err)

@@ -55,7 +55,7 @@ func (n *file) Getxattr(_ context.Context, attr string, dest []byte) (uint32, sy
 	p, release, ok := n.hold()
 	defer release()
 	if !ok {
-		return 0, syscall.ENODATA
+		return 0, syscall.ESTALE // no list at all would open what one closes
 	}
 	if strings.HasPrefix(attr, store.XattrPrefix) {
 		return answer(n.m.store.Xattrs(p), attr, dest)
@@ -67,7 +67,7 @@ func (n *file) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno)
 	p, release, ok := n.hold()
 	defer release()
 	if !ok {
-		return 0, 0
+		return 0, syscall.ESTALE
 	}
 	return n.m.listxattr(p, n.ident(), dest)
 }
@@ -76,7 +76,7 @@ func (n *file) Setxattr(_ context.Context, attr string, data []byte, flags uint3
 	p, release, ok := n.hold()
 	defer release()
 	if !ok {
-		return syscall.ENOENT
+		return syscall.ESTALE
 	}
 	return n.m.setxattr(p, n.ident(), attr, data, flags)
 }
@@ -85,7 +85,7 @@ func (n *file) Removexattr(_ context.Context, attr string) syscall.Errno {
 	p, release, ok := n.hold()
 	defer release()
 	if !ok {
-		return syscall.ENOENT
+		return syscall.ESTALE
 	}
 	return n.m.errno("removexattr", n.m.store.Removexattr(p, n.ident(), attr))
 }

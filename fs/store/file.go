@@ -71,7 +71,7 @@ func (s *Store) open(p string, id Ident, flags int) (*File, error) {
 		}
 		f.Close()
 	}
-	if old, gone := s.OpenReplaced(id, flags); gone == nil {
+	if old, ok := s.openReplaced(id, flags); ok {
 		return old, nil
 	}
 	return nil, fmt.Errorf("open %s: %w", p, err)
@@ -196,6 +196,10 @@ func (f *File) Poison(cause error) {
 // Sync makes what was written durable where it lies now.
 func (f *File) Sync() error { return f.store.disk.Fsync("fsync", f.File) }
 
+func opensForWriting(flags int) bool {
+	return flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
+}
+
 // OpenFile opens the file that path and id name. For writing below a checkpoint
 // it makes or joins the draft of the name and answers ESTALE: the kernel then
 // looks the name up again, is given the draft, and opens that.
@@ -213,8 +217,11 @@ func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (*File, error)
 
 func (s *Store) openFile(p string, id Ident, flags int, c Caller) (f *File, err error) {
 	at := s.at(p)
-	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
+	writes := opensForWriting(flags)
 	if at.rec == nil {
+		if writes {
+			s.arrive(c.TID) // it was sent back by an inode that had no name then
+		}
 		f, err := s.open(p, id, flags)
 		if err == nil && writes && s.inTemporary(p) {
 			s.watchSpace(f)

@@ -88,7 +88,7 @@ func TestTreesInACheckpoint(t *testing.T) {
 		b.must(p.write(last+"/shards/rank0/a.bin", []byte("a")))
 		_, err := b.Symlink("../config.json", last+"/shards/link", p.caller())
 		b.must(err)
-		_, err = b.Link(last+"/shards/rank0/a.bin", last+"/shards/b.bin", p.caller())
+		_, err = b.Link(last+"/shards/rank0/a.bin", Ident{}, last+"/shards/b.bin", p.caller())
 		b.must(err)
 		b.settle()
 		b.restart()
@@ -138,7 +138,7 @@ func TestAcrossTheBorder(t *testing.T) {
 		}},
 		{"a file with another name moves in", func(b *bench, p *process) string {
 			b.must(p.write("in.json", []byte("{}")))
-			_, err := b.Link("in.json", "other.json", p.caller())
+			_, err := b.Link("in.json", Ident{}, "other.json", p.caller())
 			b.must(err)
 			b.must(p.rename("in.json", last+"/more.json"))
 			return "other.json"
@@ -146,7 +146,7 @@ func TestAcrossTheBorder(t *testing.T) {
 		{"a directory moves in", func(b *bench, p *process) string {
 			b.must(p.mkdir("dir"))
 			b.must(p.write("dir/in.json", []byte("{}")))
-			_, err := b.Link("dir/in.json", "other.json", p.caller())
+			_, err := b.Link("dir/in.json", Ident{}, "other.json", p.caller())
 			b.must(err)
 			b.must(p.rename("dir", last+"/dir"))
 			return "other.json"
@@ -204,11 +204,11 @@ func TestLinksDoNotCrossTheBorder(t *testing.T) {
 		p := b.process()
 		b.must(p.write("plain", nil))
 		for _, c := range [][2]string{{last + "/config.json", "out"}, {"plain", last + "/in"}, {last + "/config.json", "best_model/in"}} {
-			if _, err := b.Link(c[0], c[1], p.caller()); !errors.Is(err, unix.EXDEV) {
+			if _, err := b.Link(c[0], Ident{}, c[1], p.caller()); !errors.Is(err, unix.EXDEV) {
 				t.Errorf("link %s to %s: %v", c[0], c[1], err)
 			}
 		}
-		_, err := b.Link(last+"/config.json", last+"/same.json", p.caller())
+		_, err := b.Link(last+"/config.json", Ident{}, last+"/same.json", p.caller())
 		b.must(err)
 		b.must(p.write(last+"/same.json", []byte("{}")))
 		if token := b.fileToken(last + "/config.json"); token != "old" {

@@ -71,12 +71,19 @@ func (l *lingerers) open(id Ident) (*os.File, bool) {
 	return g, err == nil
 }
 
-// OpenReplaced opens for reading a file that had its name until a moment ago.
-func (s *Store) OpenReplaced(id Ident, flags int) (*File, error) {
-	if flags&(unix.O_ACCMODE|unix.O_TRUNC) == unix.O_RDONLY {
-		if f, ok := s.lingerers.open(id); ok {
-			return &File{File: f, Ident: id, store: s}, nil
-		}
+// openReplaced opens for reading a file that had its name until a moment ago.
+func (s *Store) openReplaced(id Ident, flags int) (*File, bool) {
+	if opensForWriting(flags) {
+		return nil, false
 	}
-	return nil, unix.ESTALE
+	f, ok := s.lingerers.open(id)
+	return &File{File: f, Ident: id, store: s}, ok
+}
+
+// OpenNameless opens a file of which no name is known.
+func (s *Store) OpenNameless(id Ident, flags int, c Caller) (*File, error) {
+	if f, ok := s.openReplaced(id, flags); ok {
+		return f, nil
+	}
+	return nil, s.Nameless(c.TID, opensForWriting(flags), flags&unix.O_TRUNC != 0)
 }

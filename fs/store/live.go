@@ -252,17 +252,23 @@ func (s *Store) reach(p string, id Ident, f func(backing string, rec *record) er
 		return unix.ENOENT
 	}
 	b := path.Join(dir, at.rel)
-	if id.Ino != 0 && id.Ino < synthetic {
-		// The name may be another file's by now: ESTALE has it looked up again.
-		st, err := s.disk.Stat(b)
-		if err == nil && !st.IsDir() && s.identities.of(&st) != id {
-			err = unix.ESTALE
-		}
-		if err != nil {
-			return err
-		}
+	if err := s.names(b, id); err != nil {
+		return err
 	}
 	return f(b, at.rec)
+}
+
+// names returns nil if a backing path is a name of the inode, or if any will do.
+// It may be another file's by now: ESTALE has it looked up again.
+func (s *Store) names(b string, id Ident) error {
+	if id.Ino == 0 || id.Ino >= synthetic {
+		return nil
+	}
+	st, err := s.disk.Stat(b)
+	if err == nil && !st.IsDir() && s.identities.of(&st) != id {
+		err = unix.ESTALE
+	}
+	return err
 }
 
 // Readlink reads a symbolic link.

@@ -326,7 +326,7 @@ func TestRoomForWhatFailed(t *testing.T) {
 			return err
 		},
 		"link": func(p *process) error {
-			_, err := p.b.Link(last+"/config.json", last+"/l", p.caller())
+			_, err := p.b.Link(last+"/config.json", Ident{}, last+"/l", p.caller())
 			return err
 		},
 		"rename":        func(p *process) error { return p.rename(last+"/config.json", last+"/c") },

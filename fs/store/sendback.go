@@ -46,6 +46,16 @@ func (s *Store) sendBack(tid uint32, empty bool) error {
 	return unix.ESTALE
 }
 
+// Nameless answers a request by an inode of which no name is known: it is looked up
+// again. A thread that is about to write is shown the draft of the name then. One
+// that comes back without having looked comes by a descriptor, and hears it.
+func (s *Store) Nameless(tid uint32, writes, empty bool) error {
+	if !writes || s.arrive(tid) {
+		return unix.ESTALE
+	}
+	return s.sendBack(tid, empty)
+}
+
 // arrive ends the journey of a thread. One that comes back without having looked
 // cannot look: it comes by a descriptor.
 func (s *Store) arrive(tid uint32) (blind bool) {

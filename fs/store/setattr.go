@@ -132,7 +132,6 @@ func (s *Store) truncate(p string, id Ident, f *File, size int64, c Caller) erro
 	}
 	at := s.at(p)
 	if at.rec == nil {
-		s.arrive(c.TID)
 		return s.truncateAt(p, id, size)
 	}
 	tgid := s.procs.Process(c.TID)
@@ -219,7 +218,10 @@ func (s *Store) noteMtime(rec *record, b string) {
 	for _, sv := range rec.saves {
 		sv.timed.set(st.Ino, st.Mtime.Nano())
 	}
-	if v := rec.committed; v != nil && rec.natural {
+	if v := rec.committed; v != nil { // also when it was reached through a save
+		s.retime(v, &st)
+	}
+	for _, v := range rec.history { // they share what was not rewritten
 		s.retime(v, &st)
 	}
 	if rec.spread() {
@@ -247,10 +249,10 @@ func (s *Store) retime(v *Version, st *disk.Stat) {
 	}
 }
 
-// Link gives the inode that (from, id) names a second name. Across the border of a
-// checkpoint it is refused as between file systems: what is committed is never
-// written through another door.
-func (s *Store) Link(from string, id Ident, to string, c Caller) (Attr, error) {
+// Link gives a file a second name. Across the border of a checkpoint it is
+// refused as between file systems: what is committed is never written through
+// another door.
+func (s *Store) Link(from, to string, c Caller) (Attr, error) {
 	if private(from) || private(to) {
 		return Attr{}, unix.EPERM
 	}
@@ -262,9 +264,6 @@ func (s *Store) Link(from string, id Ident, to string, c Caller) (Attr, error) {
 		return Attr{}, unix.EXDEV
 	}
 	if a.rec == nil {
-		if err := s.names(from, id); err != nil {
-			return Attr{}, err
-		}
 		if err := s.disk.Link("link", from, to); err != nil {
 			return Attr{}, err
 		}
@@ -272,27 +271,20 @@ func (s *Store) Link(from string, id Ident, to string, c Caller) (Attr, error) {
 	}
 	var attr Attr
 	err := s.WithRoom(func() (err error) {
-		attr, err = s.linkInside(a, id, b, c)
+		attr, err = s.linkInside(a, b, c)
 		return err
 	})
 	return attr, err
 }
 
 // linkInside gives a file of a checkpoint a second name there.
-func (s *Store) linkInside(a place, id Ident, b place, c Caller) (Attr, error) {
+func (s *Store) linkInside(a, b place, c Caller) (Attr, error) {
 	rec := a.rec
 	tgid := s.procs.Process(c.TID)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	dir, ok := rec.live()
-	if !ok {
-		return Attr{}, unix.ENOENT
-	}
 	if d := rec.drafts[a.rel]; d != nil && !d.visible {
 		return Attr{}, unix.EBUSY // still being written
-	}
-	if err := s.names(path.Join(dir, a.rel), id); err != nil {
-		return Attr{}, err
 	}
 	if d := rec.drafts[b.rel]; d != nil && !d.gone {
 		return Attr{}, unix.EEXIST

@@ -191,6 +191,11 @@ func (s *Store) adopt(rec *record, st *disk.Stat, manifests []*Manifest) {
 		return
 	}
 	m, why := s.inspectNatural(rec, rec.home(), st)
+	for _, was := range manifests {
+		if rec.stoodFor(was) { // still, whatever has become of its files
+			m.Name, m.Kind = was.Name, was.Kind
+		}
+	}
 	if why == "" && !s.readOnly {
 		s.report("write the manifest of an adopted checkpoint", s.putManifest("adopt", m, false))
 	}
@@ -223,12 +228,19 @@ func (s *Store) known(rec *record, manifests []*Manifest) *Manifest {
 		}
 		found := *m
 		found.Run = rec.run.path
-		if m.Name == rec.name || rec.match.Kind != layout.Backup || rec.match.Of != m.Name {
+		if !rec.stoodFor(m) {
 			found.Name, found.Kind = rec.name, rec.match.Kind
-		} // else renamed aside; heal decides, also in a run that was moved while nothing was mounted
+		}
 		return &found
 	}
 	return nil
+}
+
+// stoodFor reports whether the directory of a manifest, which has the name of rec,
+// was renamed aside and stands for the name that the manifest says: heal decides,
+// also in a run that was moved while nothing was mounted.
+func (rec *record) stoodFor(m *Manifest) bool {
+	return m.Name != rec.name && rec.match.Kind == layout.Backup && rec.match.Of == m.Name
 }
 
 // matches compares a directory with its manifest by inode, size and time.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -235,6 +236,9 @@ func TestHealing(t *testing.T) {
 		resume string
 	}{
 		{name: "in the gap", resume: "old"},
+		{name: "and the crash came before the manifest heard of a change", resume: "old", after: func(b *bench, p *process) {
+			b.must(os.Chtimes(b.backing(p.at(backup)+"/config.json"), time.Time{}, time.Now()))
+		}},
 		{name: "half of the successor is there", resume: "old", after: func(b *bench, p *process) {
 			b.must(p.mkdir(last))
 			b.must(p.write(last+"/config.json", whole.files()["config.json"]))

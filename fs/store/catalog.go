@@ -41,6 +41,7 @@ func (s *Store) buildCatalog() error {
 			s.adopt(f.rec, &f.st, byDir[f.st.Ino])
 		}
 	})
+	s.findMoved(manifests)
 	if err := s.loadHistory(manifests); err != nil {
 		return err
 	}
@@ -139,6 +140,7 @@ func (s *Store) scan(dir string) (found []foundName, err error) {
 		if err == nil && st.IsSymlink() {
 			s.noteAlias(p)
 		}
+		s.unseen = s.unseen || unread(err)
 		if err == nil && st.IsRegular() {
 			if rec := s.checkpoint(dir, e.Name, false); rec != nil {
 				at, known := spread[rec]
@@ -161,6 +163,7 @@ func (s *Store) scan(dir string) (found []foundName, err error) {
 		}
 		below, err := s.scan(p)
 		if err != nil {
+			s.unseen = true
 			s.log.Warn("cannot look into a directory; checkpoints in it are not known", "dir", p, "err", err)
 		}
 		found = append(found, below...)
@@ -337,12 +340,20 @@ func (s *Store) loadHistory(manifests map[string]*Manifest) error {
 			s.log.Warn("an earlier version has no manifest: its name is not known", "version", e.Name)
 			continue
 		}
-		rec := s.recorded(m.Run, m.Name, m.Entry)
+		run := s.runNow(m.Run)
+		switch there, err := s.isDir(run); {
+		case err != nil:
+			return err
+		case !there:
+			s.log.Warn("an earlier version is of a run that is not there", "version", e.Name, "run", run)
+			continue
+		}
+		rec := s.recorded(run, m.Name, m.Entry)
 		if rec == nil {
 			continue
 		}
 		v := &Version{Manifest: *m, rec: rec, path: path.Join(historyDir, e.Name)}
-		v.Kind = rec.match.Kind
+		v.Run, v.Kind = run, rec.match.Kind
 		v.left.Store(s.clock.Now().UnixNano())
 		rec.mu.Lock()
 		if c := rec.committed; c != nil && c.ID == v.ID {

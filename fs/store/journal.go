@@ -161,7 +161,11 @@ func (s *Store) readJournal() ([]*journal, error) {
 
 func (s *Store) readRecord(file string) (*journal, error) {
 	p := path.Join(journalDir, file)
-	if st, err := s.disk.Stat(p); err == nil && !st.IsRegular() {
+	st, err := s.disk.Stat(p)
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsRegular() {
 		return nil, errTorn // nobody has written it
 	}
 	b, err := s.readFile(p, maxPrivate)

@@ -57,6 +57,7 @@ func (s *Store) Housekeep() {
 		s.surveyAll()
 	}
 	s.expireSaves()
+	s.expireWaiting()
 	s.report("empty the trash", s.emptyTrash())
 	s.report("empty the quarantine", s.expireQuarantine())
 	s.pruneAll()

@@ -56,7 +56,10 @@ func moving(v *Version, to string) holder {
 // moveOf is the move of the directory at from; version is the one that it holds,
 // nil for none.
 func (s *Store) moveOf(from, to string, version *Version) move {
-	m := move{From: from, To: to, Ino: s.inode(from)}
+	m := move{From: from, To: to}
+	if st, err := s.disk.Stat(from); err == nil && st.IsDir() {
+		m.Ino = st.Ino
+	}
 	if version != nil {
 		m.Version = version.ID
 	}
@@ -88,8 +91,11 @@ func (s *Store) advance(op disk.Op, j *journal, i int, hold holder) error {
 	if m.Left {
 		return nil
 	}
-	from := m.From
-	switch at := s.inode(m.To); {
+	at, err := s.inode(m.To)
+	if err != nil {
+		return err
+	}
+	switch {
 	case m.renamed(at):
 		return s.arrived(op, m)
 	case at != 0 && at == m.Rest:
@@ -102,12 +108,14 @@ func (s *Store) advance(op disk.Op, j *journal, i int, hold holder) error {
 		// An empty directory is what a crash leaves right after it was made.
 		_ = s.disk.Rmdir(op, m.To)
 	}
-	if s.inode(from) != m.Ino {
-		if from = m.Via; from == "" || s.inode(from) != m.Ino {
-			return s.arrived(op, m)
-		}
+	from, err := s.whereabouts(m)
+	if err != nil {
+		return err
 	}
-	err := error(unix.EXDEV)
+	if from == "" {
+		return s.arrived(op, m)
+	}
+	err = unix.EXDEV
 	if m.Copy == 0 && !m.Crosses {
 		err = hold(func() error { return s.renameDir(op, from, m.To) })
 	}
@@ -123,9 +131,28 @@ func (s *Store) advance(op disk.Op, j *journal, i int, hold holder) error {
 	return s.leaveBehind(op, j, m, hold)
 }
 
+// whereabouts is where the directory of a move lies that has not arrived; "" when
+// it is nowhere on its way.
+func (s *Store) whereabouts(m *move) (string, error) {
+	for _, p := range []string{m.From, m.Via} {
+		if p == "" {
+			continue
+		}
+		at, err := s.inode(p)
+		if err != nil || at == m.Ino {
+			return p, err
+		}
+	}
+	return "", nil
+}
+
 // arrived makes a move durable, and removes what was left over on the way.
 func (s *Store) arrived(op disk.Op, m *move) error {
-	if at := s.inode(m.From); at != 0 && at == m.Rest {
+	at, err := s.inode(m.From)
+	if err != nil {
+		return err
+	}
+	if at != 0 && at == m.Rest {
 		if err := s.removeAll(op, m.From); err != nil {
 			return err
 		}
@@ -224,10 +251,12 @@ func (s *Store) leaveBehind(op disk.Op, j *journal, m *move, hold holder) error 
 	if err := hold(func() error { return nil }); err != nil {
 		return err
 	}
-	if s.inode(m.From) == m.Ino {
-		if err := s.removeAll(op, m.From); err != nil {
-			return err
-		}
+	at, err := s.inode(m.From)
+	if err == nil && at == m.Ino {
+		err = s.removeAll(op, m.From)
+	}
+	if err != nil {
+		return err
 	}
 	if err := s.arrived(op, m); err != nil {
 		return err
@@ -279,12 +308,18 @@ func (s *Store) reread(v *Version) {
 }
 
 // inode is that of the directory at a path, 0 when there is none.
-func (s *Store) inode(p string) uint64 {
+func (s *Store) inode(p string) (uint64, error) {
 	st, err := s.disk.Stat(p)
 	if err != nil || !st.IsDir() {
-		return 0
+		return 0, unreadOnly(err)
 	}
-	return st.Ino
+	return st.Ino, nil
+}
+
+// lies reports whether a directory with an inode is known to lie at a path.
+func (s *Store) lies(p string, ino uint64) bool {
+	at, err := s.inode(p)
+	return err == nil && at == ino
 }
 
 // moveVersion moves a checkpoint's directory; v may be nil. Whoever reads the

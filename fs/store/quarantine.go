@@ -75,7 +75,11 @@ func (s *Store) loadQuarantine() error {
 			continue
 		}
 		h := &Held{ID: e.Name, Path: e.Name, Reason: "its note is missing", Since: s.clock.Now()}
-		if b, err := s.readFile(path.Join(quarantineDir, e.Name+".json"), maxPrivate); err == nil {
+		b, err := s.readFile(path.Join(quarantineDir, e.Name+".json"), maxPrivate)
+		if unread(err) {
+			return err
+		}
+		if err == nil {
 			h = parseHeld(e.Name, b, s.clock.Now())
 		}
 		s.quarantine = append(s.quarantine, h)

@@ -16,7 +16,8 @@ import (
 // steps that were begun are finished, what was renamed aside and never replaced
 // gets its name back, unfinished saves are judged. All of it may be interrupted
 // and done again.
-func (s *Store) recoverAll() error {
+func (s *Store) recoverAll() (err error) {
+	defer func() { err = refuse(err) }()
 	if err := s.redoAll(); err != nil {
 		return err
 	}
@@ -33,6 +34,9 @@ func (s *Store) recoverAll() error {
 		}
 	}
 	if err := s.recoverSaves(); err != nil {
+		return err
+	}
+	if err := s.followMoved(); err != nil {
 		return err
 	}
 	for _, rec := range s.allRecords() {
@@ -133,13 +137,32 @@ func (s *Store) recoverSave(id string) error {
 		s.log.Warn("an unfinished save is left alone", "dir", dir, "err", err)
 		return nil
 	}
-	var rec *record
-	if err == nil && s.isDir(path.Join(dir, "tree")) && s.isDir(note.Run) {
-		rec = s.recorded(note.Run, note.Name, note.Entry)
+	if unread(err) {
+		return err
 	}
-	if rec == nil {
+	staged := false
+	if err == nil {
+		if staged, err = s.isDir(path.Join(dir, "tree")); err != nil {
+			return err
+		}
+	}
+	if !staged {
 		s.log.Info("a staged directory belongs to no save; removed", "dir", dir)
 		return s.removeAll("recover:orphan", dir)
+	}
+	note.Run = s.runNow(note.Run)
+	there, err := s.isDir(note.Run)
+	if err != nil {
+		return err
+	}
+	if !there {
+		s.keepWaiting(note, missingRun)
+		return nil
+	}
+	rec := s.recorded(note.Run, note.Name, note.Entry)
+	if rec == nil {
+		s.keepWaiting(note, unknownName)
+		return nil
 	}
 	s.recognise(rec, path.Join(dir, "tree"))
 	rec.mu.Lock()
@@ -228,9 +251,12 @@ func (s *Store) recoverSealed(sv *save) {
 	close(sv.through)
 }
 
-func (s *Store) isDir(p string) bool {
+func (s *Store) isDir(p string) (bool, error) {
 	st, err := s.disk.Stat(p)
-	return err == nil && st.IsDir()
+	if unread(err) {
+		return false, err
+	}
+	return err == nil && st.IsDir(), nil
 }
 
 func (s *Store) readNote(id string) (*saveNote, error) {
@@ -334,8 +360,8 @@ func (s *Store) hashesMatch(sv *save, m *Manifest) error {
 	return nil
 }
 
-// dropManifests removes the manifests of versions that are nowhere any more. One
-// of another ckptfs is that one's.
+// dropManifests removes the manifests of versions that are nowhere any more, if
+// all was looked at. One of another ckptfs is that one's.
 func (s *Store) dropManifests() {
 	alive := map[string]bool{}
 	for _, rec := range s.allRecords() {
@@ -348,8 +374,17 @@ func (s *Store) dropManifests() {
 			alive[sv.id] = true
 		}
 	}
-	for _, t := range s.trash {
-		alive[t.ID] = true
+	for _, dir := range []string{historyDir, trashDir, stagingDir} {
+		list, err := s.disk.ReadDir(dir)
+		if err != nil {
+			return
+		}
+		for _, e := range list {
+			alive[e.Name] = true
+		}
+	}
+	if s.unseen {
+		return
 	}
 	list, err := s.disk.ReadDir(manifestDir)
 	if err != nil {
@@ -360,7 +395,7 @@ func (s *Store) dropManifests() {
 		if alive[id] {
 			continue
 		}
-		if _, err := s.readManifest(id); !errors.Is(err, errOtherVersion) {
+		if _, err := s.readManifest(id); !errors.Is(err, errOtherVersion) && !unread(err) {
 			s.report("remove a stale manifest", s.disk.Unlink("recover:manifest", path.Join(manifestDir, e.Name)))
 		}
 	}

@@ -46,29 +46,42 @@ func (s *Store) redo(j *journal) error {
 func (s *Store) redoCommit(j *journal) error {
 	w := &swapping{j: j}
 	out, in := w.outgoing(), w.incoming()
-	at := s.inode(in.To)
-	if at != 0 && !in.renamed(at) && at != in.Copy && (out == nil || at != out.Ino) {
+	at, err := s.inode(in.To)
+	stranger := func() bool { return at != 0 && !in.renamed(at) && at != in.Copy && (out == nil || at != out.Ino) }
+	if err == nil && stranger() {
 		// Empty, it was made for a copy right before the crash.
 		_ = s.disk.Rmdir("recover:swap", in.To)
-		at = s.inode(in.To)
+		at, err = s.inode(in.To)
 	}
-	switch there := in.renamed(at) || in.Left || in.Copied && at == in.Copy; {
-	case there:
-	case s.inode(in.From) != in.Ino:
-		return s.endJournal(j)
-	case at != 0 && at != in.Copy && (out == nil || at != out.Ino):
-		s.log.Warn("another checkpoint has the name of a commit that was interrupted; what was staged is judged anew", "checkpoint", in.To)
-		return s.endJournal(j)
-	case !s.asDescribed(j.ID, in.From):
-		back := j.inverse()
-		if err := s.writeJournal(back); err != nil {
+	if err != nil {
+		return err
+	}
+	if there := in.renamed(at) || in.Left || in.Copied && at == in.Copy; !there {
+		from, err := s.inode(in.From)
+		switch {
+		case err != nil:
 			return err
+		case from != in.Ino:
+			return s.endJournal(j)
+		case stranger():
+			s.log.Warn("another checkpoint has the name of a commit that was interrupted; what was staged is judged anew", "checkpoint", in.To)
+			return s.endJournal(j)
 		}
-		return s.redo(back)
-	case out != nil && s.exchange && !in.Crosses && at == out.Ino && out.Copy == 0:
-		err := s.disk.Rename("recover:swap", in.From, in.To, unix.RENAME_EXCHANGE)
-		if err != nil && !refused(err) {
+		described, err := s.asDescribed(j.ID, in.From)
+		switch {
+		case err != nil:
 			return err
+		case !described:
+			back := j.inverse()
+			if err := s.writeJournal(back); err != nil {
+				return err
+			}
+			return s.redo(back)
+		case out != nil && s.exchange && !in.Crosses && at == out.Ino && out.Copy == 0:
+			err := s.disk.Rename("recover:swap", in.From, in.To, unix.RENAME_EXCHANGE)
+			if err != nil && !refused(err) {
+				return err
+			}
 		}
 	}
 	if err := s.carryOn("recover:swap", j); err != nil {
@@ -77,14 +90,17 @@ func (s *Store) redoCommit(j *journal) error {
 	if err := s.show("recover:show", j); err != nil {
 		return err
 	}
-	if out != nil && path.Dir(out.To) == trashDir && s.inode(out.To) != 0 {
+	if out != nil && path.Dir(out.To) == trashDir {
 		s.writeTrashNote(&trashed{ID: path.Base(out.To), Run: j.Run, Name: j.Name, Reason: out.Why, Deleted: s.clock.Now(), Valid: out.Version != ""})
 	}
 	return s.tidy("recover:tidy", j)
 }
 
 // asDescribed reports whether a staged tree is what its manifest says.
-func (s *Store) asDescribed(id, tree string) bool {
+func (s *Store) asDescribed(id, tree string) (bool, error) {
 	m, err := s.readManifest(id)
-	return err == nil && s.matches(tree, m) == nil
+	if err == nil {
+		err = s.matches(tree, m)
+	}
+	return err == nil, unreadOnly(err)
 }

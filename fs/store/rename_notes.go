@@ -70,7 +70,15 @@ func (s *Store) rewriteNotes(rec *record) error {
 // record lists gets its new name. A note that is gone belongs to nothing any more.
 func (s *Store) redoRename(j *journal) error {
 	for _, m := range j.Moves {
-		if at := s.inode(m.To); at != 0 && !m.renamed(at) && at != m.Copy && s.inode(m.From) == m.Ino && s.holds(m.To) {
+		at, err := s.inode(m.To)
+		if err != nil {
+			return err
+		}
+		from, err := s.inode(m.From)
+		if err != nil {
+			return err
+		}
+		if at != 0 && !m.renamed(at) && at != m.Copy && from == m.Ino && s.holds(m.To) {
 			s.log.Warn("a rename that was interrupted is given up: something else has the name", "from", m.From, "to", m.To)
 			return s.revokeJournal(j)
 		}
@@ -98,7 +106,7 @@ func (s *Store) renote(r renamed) error {
 	case saveNoteOf:
 		n, err := s.readNote(r.ID)
 		if err != nil {
-			return nil
+			return unreadOnly(err)
 		}
 		n.Run, n.Name = r.Run, r.Name
 		b, err := json.Marshal(n)
@@ -109,14 +117,14 @@ func (s *Store) renote(r renamed) error {
 	case versionOf:
 		m, err := s.readManifest(r.ID)
 		if err != nil {
-			return nil
+			return unreadOnly(err)
 		}
 		m.Run, m.Name = r.Run, r.Name
 		return s.writeManifest("recover:rename", m)
 	case trashOf:
 		b, err := s.readFile(path.Join(trashDir, r.ID+".json"), maxPrivate)
 		if err != nil {
-			return nil
+			return unreadOnly(err)
 		}
 		t := parseTrashed(r.ID, b, s.clock.Now())
 		t.Run, t.Name = r.Run, r.Name

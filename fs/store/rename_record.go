@@ -130,7 +130,7 @@ func (s *Store) renameNoted(j *journal, a, b *record) error {
 	err := s.writeJournal(j)
 	if err == nil && a.natural {
 		err = s.advance("rename:record", j, 0, moving(v, b.path()))
-		if m := &j.Moves[0]; err != nil && (m.Copied || m.renamed(s.inode(m.To))) {
+		if m := &j.Moves[0]; err != nil && (m.Copied || s.lies(m.To, m.Ino) && !m.Crosses) {
 			s.report("finish a rename; the next mount will", err)
 			s.remains.add(a.path(), j)
 			err = nil // it has its new name

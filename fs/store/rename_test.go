@@ -279,9 +279,6 @@ func TestHealing(t *testing.T) {
 					q := b.process()
 					q.dir = p.dir
 					if strings.HasSuffix(dir, "moved") {
-						if c.after != nil {
-							return // the saves of a run that was moved by others are not known any more
-						}
 						b.must(os.Rename(filepath.Join(b.dir, "sub"), filepath.Join(b.dir, "elsewhere")))
 						q.dir = "elsewhere"
 					}

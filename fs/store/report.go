@@ -276,6 +276,7 @@ func (s *Store) Status() StatusReport {
 		}
 		rep.Runs = append(rep.Runs, rs)
 	}
+	rep.Runs = append(rep.Runs, s.waitingRuns()...)
 	return rep
 }
 
@@ -296,19 +297,27 @@ func (s *Store) saves(r *run) []SaveStatus {
 			if st.Missing == nil {
 				st.Missing = []string{}
 			}
-			if tree, err := s.walk(sv.dir()); err == nil {
-				for _, e := range tree {
-					if e.st.IsRegular() && e.st.Nlink == 1 {
-						st.Bytes += e.st.Size
-					}
-				}
-			}
+			st.Bytes = s.stagedBytes(sv.dir())
 			out = append(out, st)
 		}
 		rec.mu.RUnlock()
 	}
 	slices.SortFunc(out, func(a, b SaveStatus) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+// stagedBytes is what a save takes of the disk by itself.
+func (s *Store) stagedBytes(dir string) (n int64) {
+	tree, err := s.walk(dir)
+	if err != nil {
+		return 0
+	}
+	for _, e := range tree {
+		if e.st.IsRegular() && e.st.Nlink == 1 {
+			n += e.st.Size
+		}
+	}
+	return n
 }
 
 // Explain says for every run why its views resolve as they do, and why

@@ -116,6 +116,7 @@ type Store struct {
 	pins       map[string]string
 	trash      []*trashed
 	quarantine []*Held
+	waiting    []waiting
 	closed     bool
 
 	identities identities
@@ -123,7 +124,9 @@ type Store struct {
 	lingerers  lingerers
 	room       room
 	remains    remains
-	sealed     []*save // found by recovery, to be judged once the mount is usable
+	sealed     []*save           // found by recovery, to be judged once the mount is usable
+	moved      map[string]string // runs, where manifests have them and where they are; recovery's
+	unseen     bool              // recovery could not look at everything: what it did not find may be there
 	arrivals   arrivals
 	events     events
 	counters   Counters
@@ -214,7 +217,8 @@ func newStore(d disk.Disk, opts Options) *Store {
 }
 
 // prepare makes the private directory, takes the lock and probes the disk.
-func (s *Store) prepare() error {
+func (s *Store) prepare() (err error) {
+	defer func() { err = refuse(err) }()
 	if err := makePrivate(s.disk); err != nil {
 		return err
 	}

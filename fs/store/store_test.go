@@ -39,6 +39,7 @@ type bench struct {
 	refuse   func(from, to string, flags uint) error // what it answers to a rename
 	stopAt   int                                     // the call at which the next mount crashes, or never
 	memory   *disktest.Memory                        // the disk, when it is not a real directory
+	over     func(disk.Disk) disk.Disk               // what lies over it; may be nil
 	log      *slog.Logger
 	disk     *faultyDisk
 	synced   *synced
@@ -87,6 +88,9 @@ func (b *bench) tryStart() error {
 	if b.watches {
 		b.watcher = newWatcher()
 		opts.Mountpoint, opts.Outside = "/mnt", b.watcher
+	}
+	if b.over != nil {
+		root = b.over(root)
 	}
 	s := newStore(root, opts)
 	b.Store, b.disk = s, &faultyDisk{Disk: &tightDisk{Disk: root, dir: b.dir}, synced: b.synced, refuse: b.refuse, crashed: make(chan struct{})}

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
 )
 
 // A manifest knows its files by their times, too. Where a file of a version gets
@@ -42,6 +44,47 @@ func TestTimesReachTheManifest(t *testing.T) {
 				b.restart()
 				if v := b.version("resume"); v == nil || v.ID != was {
 					t.Errorf("after the next mount it is %+v, not version %s", v, was)
+				}
+			})
+		})
+	}
+}
+
+// A trainer that copies a checkpoint into place sets the times of its files when it
+// has closed them. If that comes in the middle of the commit, what was hashed may not
+// be what was judged: the commit looks again, and is carried out.
+func TestTimesDuringACommit(t *testing.T) {
+	for _, step := range []disk.Op{"hash", "commit:manifest", "commit:journal", "commit:parent"} {
+		t.Run("before "+string(step), func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.seed(map[string]content{last: {"old", 1, 0}})
+				p := b.process()
+				b.must(p.save(last, content{"new", 2, 0}))
+				a, err := p.stat(last + "/config.json")
+				b.must(err)
+				release := b.disk.holdAt(step)
+				b.settle()
+				when := unix.Timespec{Sec: 1_600_000_000}
+				set := make(chan error)
+				go func() { // it may have to wait for the step
+					_, err := b.SetAttr(last+"/config.json", a.Ident, nil, Change{Mtime: &when}, p.caller())
+					set <- err
+				}()
+				b.pass(0)
+				release()
+				if err := <-set; err != nil {
+					t.Error(err)
+				}
+				b.settle()
+				b.shows("settled", map[string]string{"resume": "new"})
+				id := b.version("resume").ID
+				b.restart()
+				v := b.version("resume")
+				if v == nil || v.ID != id {
+					b.t.Fatalf("after the next mount it is %+v, not version %s", v, id)
+				}
+				if a, err := b.VersionAttr(v, "config.json"); err != nil || a.Mtime != when {
+					t.Errorf("the time is %v, %v", a.Mtime, err)
 				}
 			})
 		})

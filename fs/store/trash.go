@@ -186,7 +186,11 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 			continue
 		}
 		t := &trashed{ID: e.Name, Name: e.Name, Reason: "its note is missing", Deleted: s.clock.Now()}
-		if b, err := s.readFile(path.Join(trashDir, e.Name+".json"), maxPrivate); err == nil {
+		b, err := s.readFile(path.Join(trashDir, e.Name+".json"), maxPrivate)
+		if unread(err) {
+			return err
+		}
+		if err == nil {
 			t = parseTrashed(e.Name, b, s.clock.Now())
 		}
 		if m := manifests[t.ID]; m != nil {
@@ -196,6 +200,7 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 				t.Run, t.Name = m.Run, m.Name
 			}
 		}
+		t.Run = s.runNow(t.Run)
 		s.trash = append(s.trash, t)
 	}
 	return nil

@@ -55,11 +55,11 @@ func (s *Store) moveBack(w *swapping) error {
 	}
 	switch {
 	case w.back != nil: // begun already
-	case out != nil && s.inode(in.From) == out.Ino && in.renamed(s.inode(in.To)):
+	case out != nil && s.lies(in.From, out.Ino) && s.lies(in.To, in.Ino) && !in.Crosses:
 		return s.holding(w, stands)(func() error {
 			return s.disk.Rename("commit:undo", in.From, in.To, unix.RENAME_EXCHANGE)
 		})
-	case s.inode(in.From) == in.Ino && in.Copy == 0 && (out == nil || s.inode(out.From) == out.Ino && out.Copy == 0):
+	case s.lies(in.From, in.Ino) && in.Copy == 0 && (out == nil || s.lies(out.From, out.Ino) && out.Copy == 0):
 		return nil // nothing has moved
 	default:
 		w.back = w.j.inverse()

@@ -52,6 +52,7 @@ type saving struct {
 	declared bool // renamed into place, and not changed since
 	plain    bool // the model is sure
 	by       int
+	removed  bool // a name went away
 	core     []string
 }
 
@@ -117,10 +118,21 @@ func (m *model) wrote(at place, p int) {
 
 // removed notes a name that went away; unclear, what is decided another day.
 func (m *model) removed(at place, p int) {
-	if m.changed(at, p) != nil {
+	if s := m.changed(at, p); s != nil {
+		s.removed = true
 		m.unclear(at)
 		m.mayCommit(at.in)
 	}
+}
+
+// removing reports whether files were removed of a checkpoint that is none now.
+func (m *model) removing() bool {
+	found := false
+	m.eachRecord(func(_ string, r *record) {
+		dir := r.live()
+		found = found || dir != nil && r.save != nil && r.save.removed && !m.whole(r, dir)
+	})
+	return found
 }
 
 func (m *model) unclear(at place) {

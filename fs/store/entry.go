@@ -10,8 +10,10 @@ import (
 )
 
 // moveEntry is rename(2) of a file or a directory into a save or out of one. The
-// save may lie on another file system than its run: there the entry is copied,
-// and then what it was copied from goes.
+// save may lie on another file system than its run: there the entry is copied, and
+// then what it was copied from goes. A directory has a record of that: whatever
+// crash comes in between, it is whole under one of the names in the end. A file is
+// whole under each of them.
 func (s *Store) moveEntry(op disk.Op, from, to string) error {
 	err := s.disk.Rename(op, from, to, 0)
 	if !errors.Is(err, unix.EXDEV) {
@@ -22,26 +24,15 @@ func (s *Store) moveEntry(op disk.Op, from, to string) error {
 		return err
 	}
 	if st.IsDir() {
-		e = s.copyDirTo(op, from, to)
-	} else {
-		e = s.copyFileTo(op, from, to, &st)
+		if err := ignore(s.disk.Rmdir(op, to), unix.ENOENT); err != nil { // it is replaced
+			return err
+		}
+		return s.moveVersion(op, nil, from, to)
 	}
-	if e != nil {
-		return e
-	}
-	return s.removeAll(op, from)
-}
-
-// copyDirTo copies a directory to a name that is free, or an empty directory's.
-func (s *Store) copyDirTo(op disk.Op, from, to string) error {
-	if err := ignore(s.disk.Rmdir(op, to), unix.ENOENT); err != nil {
+	if err := s.copyFileTo(op, from, to, &st); err != nil {
 		return err
 	}
-	err := s.clone(op, from, to)
-	if err != nil {
-		s.report("remove half a copy", s.removeAll(op, to))
-	}
-	return err
+	return s.removeAll(op, from)
 }
 
 // copyFileTo copies a file and gives the copy its name in one step.

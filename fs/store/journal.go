@@ -225,14 +225,14 @@ func (j *journal) valid(file string) error {
 	return nil
 }
 
-// movable reports whether a checkpoint may lie at a path: under a natural name,
-// in the history, in the trash, staged, or among the files.
+// movable reports whether a checkpoint, or a directory of one, may lie at a path:
+// under a natural name, in the history, in the trash, staged, or among the files.
 func movable(p string) bool {
 	if !fs.ValidPath(p) || p == "." {
 		return false
 	}
 	dir := path.Dir(p)
-	return !private(p) || dir == historyDir || dir == filesDir || dir == trashDir || path.Dir(dir) == stagingDir
+	return !private(p) || dir == historyDir || dir == filesDir || dir == trashDir || strings.HasPrefix(dir, stagingDir+"/")
 }
 
 // plainName reports whether a string is one component of a path.

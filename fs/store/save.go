@@ -323,17 +323,25 @@ func (s *Store) awaitSealed(rec *record) {
 	}
 }
 
-// hurryOthers judges the other open saves of a run at once: who begins the next
-// checkpoint, or removes an old one, has finished with those that he has closed.
-// Needs rec.mu.
+// hurryOthers judges the saves of a run at once that were open before: who begins
+// the next checkpoint, or removes an old one, has finished with those that he has
+// closed. Needs rec.mu.
 func (s *Store) hurryOthers(rec *record) {
-	s.spawn(func() {
-		for _, other := range s.recordsOf(rec.run) {
-			if other == rec {
-				continue
-			}
-			other.mu.Lock()
-			if sv := other.current(); sv != nil && !sv.boundary {
+	var before []*save
+	s.mu.RLock()
+	for _, other := range rec.run.records {
+		if n := len(other.saves); n > 0 && other != rec {
+			before = append(before, other.saves[n-1])
+		}
+	}
+	s.mu.RUnlock()
+	if len(before) == 0 {
+		return
+	}
+	s.spawn(func() { // their records are locked one at a time
+		for _, sv := range before {
+			other := s.lockOf(sv)
+			if other.current() == sv && !sv.boundary {
 				sv.hurry = true
 				s.schedule(sv, 0)
 			}

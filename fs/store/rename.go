@@ -2,6 +2,7 @@ package store
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -262,7 +263,7 @@ func (s *Store) renameIn(from string, rec *record, tgid uint32) error {
 	if err := s.usable(rec); err != nil {
 		return err
 	}
-	if err := s.makeWay(rec); err != nil {
+	if err := s.empties(rec); err != nil {
 		return err
 	}
 	if s.occupied(rec) {
@@ -271,30 +272,38 @@ func (s *Store) renameIn(from string, rec *record, tgid uint32) error {
 	return s.adoptTree(from, rec, tgid)
 }
 
+// empties returns nil if a name may be replaced, as rename(2) does: nothing lives
+// under it, or an empty directory. Needs rec.mu.
+func (s *Store) empties(rec *record) error {
+	if dir, live := rec.live(); live && s.hasEntries(rec, dir, "") {
+		return unix.ENOTEMPTY
+	}
+	return nil
+}
+
 // makeWay removes an empty live directory that a rename is about to replace, as
 // rename(2) does. Needs rec.mu.
 func (s *Store) makeWay(rec *record) error {
-	dir, live := rec.live()
-	if !live {
+	if _, live := rec.live(); !live {
 		return nil
 	}
-	if s.hasEntries(rec, dir, "") {
-		return unix.ENOTEMPTY
+	if err := s.empties(rec); err != nil {
+		return err
 	}
 	return s.deleteRecord(rec, "replaced by a rename")
 }
 
 // adoptTree stages a directory as the content of rec, whole: everything in it
-// is new, and the rename is the trainer's word that it is complete. Needs rec.mu.
+// is new, and the rename is the trainer's word that it is complete. What was staged
+// under the name before was empty, and goes; what is committed stays until this is.
+// Needs rec.mu.
 func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 	st, err := s.disk.Stat(from)
 	if err != nil {
 		return err
 	}
-	if rec.dead { // makeWay buried it
-		rec = s.checkpoint(rec.run.path, rec.name, true)
-		rec.mu.Lock()
-		defer rec.mu.Unlock()
+	if rec.dead { // forgotten since it was found
+		s.revive(rec)
 	}
 	sv, err := s.stage(rec, func(sv *save) error {
 		if err := s.noteSave(sv); err != nil {
@@ -306,7 +315,11 @@ func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 		s.bury(rec)
 		return err
 	}
-	sv.base, sv.arrived = nil, true
+	for _, empty := range slices.Clone(rec.saves[:len(rec.saves)-1]) {
+		s.drop(empty, "replaced by a rename")
+	}
+	sv.base, sv.from, sv.arrived = nil, nil, true
+	clear(rec.numbers)
 	rec.numbers[""] = s.identities.of(&st)
 	if err := s.enter(sv, ""); err != nil {
 		return err

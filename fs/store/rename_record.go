@@ -234,7 +234,7 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		return s.moveEntry("rename:out", from, b.path)
 	}
 	if b.rel == "" {
-		if err := s.makeWay(b.rec); err != nil {
+		if err := s.empties(b.rec); err != nil {
 			return err
 		}
 		return s.adoptTree(from, b.rec, tgid)

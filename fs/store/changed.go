@@ -11,9 +11,11 @@ import (
 // look compares what lies under a checkpoint's natural name with what the
 // catalog says.
 func (s *Store) look(p string, happened news) {
-	if rec := s.named(p); rec != nil && rec.spread() && !s.isDir(p) {
-		s.lookFiles(rec, happened)
-		return
+	if rec := s.named(p); rec != nil && rec.spread() {
+		if dir, err := s.isDir(p); err == nil && !dir {
+			s.lookFiles(rec, happened)
+			return
+		}
 	}
 	dir, name := split(p)
 	st, err := s.disk.Stat(p)

@@ -45,16 +45,6 @@ func (s *Store) commit(sv *save, v verdict) {
 		<-prior
 	}
 	err := s.tryCommit(sv, &v)
-	for range 3 {
-		if !errors.Is(err, errChanged) {
-			break
-		}
-		// Nobody can write to it, but a time may have been set.
-		if v = s.inspectSave(sv.rec, sv); !v.whole() || s.unwritable(sv, &v) != "" {
-			break
-		}
-		err = s.tryCommit(sv, &v)
-	}
 	if err != nil {
 		rec := s.lockOf(sv)
 		sv.failed, sv.cause = err.Error(), err
@@ -88,9 +78,6 @@ func (s *Store) before(sv *save) <-chan struct{} {
 // errNotDurable says that a sync failed: what it was to keep may be lost, and a
 // second try would prove nothing.
 var errNotDurable = errors.New("it could not be made durable")
-
-// errChanged says that what was hashed is not what was judged.
-var errChanged = errors.New("changed while it was being committed")
 
 func (s *Store) tryCommit(sv *save, v *verdict) error {
 	if err := s.copyStrangers(sv, v); err != nil {

@@ -311,7 +311,7 @@ func (s *Store) unchanged(sv *save, before []treeEntry) error {
 			now.Mtime = e.st.Mtime
 		}
 		if !sameContent(&now, &e.st) {
-			return fmt.Errorf("%s %w", e.rel, errChanged)
+			return fmt.Errorf("%s changed while it was being committed", e.rel)
 		}
 	}
 	return nil

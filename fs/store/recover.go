@@ -374,7 +374,7 @@ func (s *Store) dropManifests() {
 			alive[sv.id] = true
 		}
 	}
-	for _, dir := range []string{historyDir, trashDir, stagingDir} {
+	for _, dir := range []string{historyDir, trashDir, stagingDir, filesDir} {
 		list, err := s.disk.ReadDir(dir)
 		if err != nil {
 			return

@@ -69,7 +69,7 @@ func (s *Store) rename(from, to string, flags uint, c Caller) (err error) {
 		}
 	}
 	if flags&unix.RENAME_NOREPLACE != 0 {
-		if _, err := s.visibleAttr(b, c); err == nil {
+		if _, err := s.visibleAttr(b, c); err == nil || s.beingWritten(b) {
 			return unix.EEXIST
 		}
 	}
@@ -113,6 +113,18 @@ func (s *Store) rename(from, to string, flags uint, c Caller) (err error) {
 // visibleAttr is what the caller sees at a place.
 func (s *Store) visibleAttr(at place, c Caller) (Attr, error) {
 	return s.Lookup(at.path, c.TID)
+}
+
+// beingWritten reports whether somebody is writing a file at a place, who may not
+// have published it yet.
+func (s *Store) beingWritten(at place) bool {
+	if at.rec == nil {
+		return false
+	}
+	at.rec.mu.RLock()
+	defer at.rec.mu.RUnlock()
+	d := at.rec.drafts[at.rel]
+	return d != nil && !d.gone
 }
 
 // holdsDirectories does so for checkpoints that are directories.

@@ -11,7 +11,7 @@ import (
 )
 
 func (p *process) link(from, to string) error {
-	_, err := p.b.Link(p.at(from), p.at(to), p.caller())
+	_, err := p.b.Link(p.at(from), Ident{}, p.at(to), p.caller())
 	return err
 }
 

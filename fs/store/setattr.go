@@ -132,6 +132,7 @@ func (s *Store) truncate(p string, id Ident, f *File, size int64, c Caller) erro
 	}
 	at := s.at(p)
 	if at.rec == nil {
+		s.arrive(c.TID)
 		return s.truncateAt(p, id, size)
 	}
 	tgid := s.procs.Process(c.TID)
@@ -249,10 +250,10 @@ func (s *Store) retime(v *Version, st *disk.Stat) {
 	}
 }
 
-// Link gives a file a second name. Across the border of a checkpoint it is
-// refused as between file systems: what is committed is never written through
-// another door.
-func (s *Store) Link(from, to string, c Caller) (Attr, error) {
+// Link gives the inode that (from, id) names a second name. Across the border of a
+// checkpoint it is refused as between file systems: what is committed is never
+// written through another door.
+func (s *Store) Link(from string, id Ident, to string, c Caller) (Attr, error) {
 	if private(from) || private(to) {
 		return Attr{}, unix.EPERM
 	}
@@ -264,6 +265,9 @@ func (s *Store) Link(from, to string, c Caller) (Attr, error) {
 		return Attr{}, unix.EXDEV
 	}
 	if a.rec == nil {
+		if err := s.names(from, id); err != nil {
+			return Attr{}, err
+		}
 		if err := s.disk.Link("link", from, to); err != nil {
 			return Attr{}, err
 		}
@@ -271,20 +275,27 @@ func (s *Store) Link(from, to string, c Caller) (Attr, error) {
 	}
 	var attr Attr
 	err := s.WithRoom(func() (err error) {
-		attr, err = s.linkInside(a, b, c)
+		attr, err = s.linkInside(a, id, b, c)
 		return err
 	})
 	return attr, err
 }
 
 // linkInside gives a file of a checkpoint a second name there.
-func (s *Store) linkInside(a, b place, c Caller) (Attr, error) {
+func (s *Store) linkInside(a place, id Ident, b place, c Caller) (Attr, error) {
 	rec := a.rec
 	tgid := s.procs.Process(c.TID)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	dir, ok := rec.live()
+	if !ok {
+		return Attr{}, unix.ENOENT
+	}
 	if d := rec.drafts[a.rel]; d != nil && !d.visible {
 		return Attr{}, unix.EBUSY // still being written
+	}
+	if err := s.names(path.Join(dir, a.rel), id); err != nil {
+		return Attr{}, err
 	}
 	if d := rec.drafts[b.rel]; d != nil && !d.gone {
 		return Attr{}, unix.EEXIST

@@ -139,16 +139,26 @@ func (s *Store) viewsOf(r *run) *runViews {
 	if rv := r.views.Load(); rv != nil {
 		return rv
 	}
-	before := s.generation.Load()
-	rv := s.candidates(r)
-	rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
-	s.mu.Lock()
-	if s.generation.Load() == before {
-		r.views.Store(rv)
+	for again := 0; ; again++ {
+		before := s.generation.Load()
+		rv := s.candidates(r)
+		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
+		s.mu.Lock()
+		same := s.generation.Load() == before
+		if same {
+			r.views.Store(rv)
+		}
+		s.mu.Unlock()
+		if same || again == viewTries {
+			return rv
+		}
 	}
-	s.mu.Unlock()
-	return rv
 }
+
+// viewTries is how often views are resolved anew because something changed
+// meanwhile: a version that moved from one name to another may have been missed
+// under both.
+const viewTries = 20
 
 func (rv *runViews) version(i int) *Version {
 	if i < 0 {

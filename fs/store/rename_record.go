@@ -177,7 +177,7 @@ func (s *Store) revive(rec *record) {
 }
 
 // renameAcross moves something out of a checkpoint, into one, or both.
-func (s *Store) renameAcross(a, b place, tgid uint32) error {
+func (s *Store) renameAcross(a, b place, tgid uint32) (err error) {
 	if a.rec != nil && a.rel == "" && b.rec == nil {
 		return s.renameOut(a.rec, b.path)
 	}
@@ -209,6 +209,10 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 				return err
 			}
 		}
+		// What is refused is refused before anything is changed.
+		if err := s.mayReplace(b); err != nil {
+			return err
+		}
 		sv, err := s.changing(a.rec, a.rel, tgid)
 		if err != nil {
 			return err
@@ -223,7 +227,9 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		}
 	}
 	defer func() {
-		if source != nil {
+		if source != nil && err != nil {
+			s.discardIfUntouched(source)
+		} else if source != nil {
 			delete(source.rewritten, a.rel)
 			delete(a.rec.numbers, a.rel)
 			source.removed = true
@@ -234,9 +240,6 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		return s.moveEntry("rename:out", from, b.path)
 	}
 	if b.rel == "" {
-		if err := s.empties(b.rec); err != nil {
-			return err
-		}
 		return s.adoptTree(from, b.rec, tgid)
 	}
 	target, err := s.changing(b.rec, b.rel, tgid)
@@ -267,6 +270,23 @@ func (s *Store) renameAcross(a, b place, tgid uint32) error {
 		s.core(target, b.rel)
 	}
 	s.touch(target, tgid)
+	return nil
+}
+
+// mayReplace returns nil if a rename may replace what lies at a place of a
+// checkpoint: no directory, or an empty one. Needs the mu of its record.
+func (s *Store) mayReplace(b place) error {
+	if b.rec == nil {
+		return nil
+	}
+	live, ok := b.rec.live()
+	dir := path.Join(live, b.rel)
+	if there, err := s.isDir(dir); !ok || !there || err != nil {
+		return err
+	}
+	if s.hasEntries(b.rec, dir, b.rel) {
+		return unix.ENOTEMPTY
+	}
 	return nil
 }
 

@@ -404,7 +404,7 @@ func (m *model) remounted(backing func(name string) *entry, live func(name strin
 		if r.live() == nil {
 			r.run.kids[r.name] = snapshot(v.tree)
 			r.run.kids[r.name].below("", func(_ string, e *entry) {
-				e.ino = 0 // another save may have had the same content
+				e.ino, e.loose = 0, true // another save may have had the same content, and shares it
 				if e.kind == 'd' {
 					e.mode, e.mtime = 0, 0 // as it was changed in place since
 				}

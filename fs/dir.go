@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -57,7 +58,11 @@ func (d *dir) child(ctx context.Context, a *store.Attr) *fusefs.Inode {
 		n.last.Store(a)
 		return d.NewInode(ctx, n, stable(a))
 	}
-	return d.NewInode(ctx, &file{m: d.m}, stable(a))
+	n := d.NewInode(ctx, &file{m: d.m}, stable(a))
+	if f, ok := n.Operations().(*file); ok {
+		f.last.Store(&sighting{*a, time.Now()})
+	}
+	return n
 }
 
 // Getattr describes the directory; one that was removed while somebody has it

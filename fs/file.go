@@ -2,7 +2,10 @@ package fs
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -16,8 +19,21 @@ import (
 // would land in the committed file otherwise.
 type file struct {
 	fusefs.Inode
-	m *mount
+	m    *mount
+	last atomic.Pointer[sighting] // by a name; nil before the first
 }
+
+// sighting is what a look-up said of an inode, and when.
+type sighting struct {
+	store.Attr
+	at time.Time
+}
+
+// aMoment is how long after it was looked up an inode is described as it was then,
+// if the name has become another's: stat(2) and open(2) are a look-up and more, and
+// what comes in between is as if it came after. An open for writing is sent back once
+// by itself, and another ESTALE before that would reach the user.
+const aMoment = time.Second
 
 func (n *file) ident() store.Ident {
 	s := n.StableAttr()
@@ -47,15 +63,17 @@ func (n *file) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.AttrOu
 	if named {
 		a, err = n.m.store.Attr(p, n.ident())
 	}
-	if err != nil {
-		h, ok := fh.(*handle)
-		if !ok {
-			return n.m.errno("stat "+p, err)
-		}
+	if h, ok := fh.(*handle); err != nil && ok {
 		if a, err = h.f.Stat(); err != nil {
 			return n.m.errno("stat an open file", err)
 		}
 		a.Volatile = true
+	} else if last := n.last.Load(); errors.Is(err, syscall.ESTALE) && last != nil && time.Since(last.at) < aMoment {
+		a, err = last.Attr, nil
+		a.Volatile = true
+	}
+	if err != nil {
+		return n.m.errno("stat "+p, err)
 	}
 	fillAttr(out, &a)
 	return 0

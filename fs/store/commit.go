@@ -48,7 +48,7 @@ func (s *Store) commit(sv *save, v verdict) {
 	if err != nil {
 		rec := s.lockOf(sv)
 		sv.failed, sv.cause = err.Error(), err
-		sv.sealed = false
+		sv.sealed, sv.removal = false, "" // what comes next may be no removal
 		if sv.again = lacksSpace(err) && !errors.Is(err, errNotDurable); sv.again {
 			s.schedule(sv, housekeeping)
 		}

@@ -189,7 +189,17 @@ func (d *faultyDisk) Chmod(op disk.Op, p string, mode uint32) error {
 }
 
 func (d *faultyDisk) Chtimes(op disk.Op, p string, atime, mtime unix.Timespec) error {
-	return d.try(op, "chtimes "+p, func() error { return d.Disk.Chtimes(op, p, atime, mtime) })
+	return d.try(op, "chtimes "+p, func() error {
+		st, err := d.Disk.Stat(p)
+		synced := err == nil && d.synced.has(st)
+		if err := d.Disk.Chtimes(op, p, atime, mtime); err != nil || !synced {
+			return err
+		}
+		if st, err = d.Disk.Stat(p); err == nil {
+			d.synced.add(st) // its content is what it was
+		}
+		return nil
+	})
 }
 
 func (d *faultyDisk) Write(op disk.Op, f *os.File, data []byte, off int64) error {

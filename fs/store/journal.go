@@ -209,7 +209,7 @@ func (j *journal) valid(file string) error {
 			return errors.New("a move is not whole")
 		}
 	}
-	if len(j.Shown) > 0 && path.Dir(j.Home) != filesDir {
+	if len(j.Shown) > 0 && (path.Dir(j.Home) != filesDir || !fs.ValidPath(j.Home)) {
 		return fmt.Errorf("%q is no place for the files of a checkpoint", j.Home)
 	}
 	for _, n := range j.Shown {

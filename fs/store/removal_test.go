@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
 	"ckptfs/policy"
 )
 
@@ -198,4 +201,28 @@ func TestFilesThatAreNotCore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A removal that could not be committed is none any more once the files are written
+// anew.
+func TestRemovalThatFailed(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 2, 0}})
+		b.must(b.process().unlink(last + "/training_state.pth"))
+		b.disk.choose(func(_ int, op disk.Op) error {
+			if op == "commit:journal" {
+				return unix.EIO
+			}
+			return nil
+		})
+		b.pass(patience + time.Second)
+		b.disk.choose(nil)
+		if got := b.happened("commit-failed"); len(got) != 1 {
+			t.Fatalf("it did not fail: %v", got)
+		}
+		b.must(b.process().save(last, content{"new", 3, 0}))
+		b.settle()
+		b.shows("written anew", map[string]string{"resume": "new"})
+		b.check("written anew")
+	})
 }

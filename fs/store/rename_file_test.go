@@ -220,3 +220,47 @@ func TestFilesBecomePartOfADirectory(t *testing.T) {
 		})
 	}
 }
+
+// Where there are no hard links the file in the run is a copy of the version's, and
+// all is as it is elsewhere, but for the space.
+func TestFilesWithoutLinks(t *testing.T) {
+	inFiles(t, func(b *bench) {
+		b.stop()
+		b.over = withoutLinks
+		b.must(os.WriteFile(b.backing("epoch_1.json"), word("found"), 0o644))
+		b.start()
+		p := b.process()
+		p.saveWord("last.json", "old")
+		p.saveWord("last.json", "new")
+		b.must(p.write("tmp", word("renamed")))
+		b.must(p.rename("tmp", "epoch_2.json"))
+		b.must(p.link("last.json", "best.json"))
+		b.pass(time.Millisecond)
+		a, err := p.stat("last.json")
+		b.must(err)
+		when := unix.Timespec{Sec: 1_700_000_000}
+		_, err = b.SetAttr("last.json", a.Ident, nil, Change{Mode: new(uint32(0o600)), Mtime: &when}, p.caller())
+		b.must(err)
+		var st unix.Stat_t
+		b.must(unix.Stat(b.backing("last.json"), &st))
+		if st.Mode&0o777 != 0o600 || st.Mtim.Sec != when.Sec {
+			t.Errorf("the copy in the run has the mode %o and the time %v", st.Mode, st.Mtim)
+		}
+		check := func(when string) {
+			b.t.Helper()
+			b.sees(when, map[string]string{
+				"resume/last.json": "new", "best/best.json": "new", "by-epoch/1/epoch_1.json": "found", "by-epoch/2/epoch_2.json": "renamed",
+			})
+			b.holds(when, map[string]string{"last.json": "new", "best.json": "new", "epoch_1.json": "found", "epoch_2.json": "renamed"})
+			if v := b.version("resume"); v == nil || v.Adopted {
+				b.t.Errorf("%s: resume is %+v", when, v)
+			}
+		}
+		check("saved")
+		b.restart()
+		check("restarted")
+		b.must(b.process().unlink("best.json"))
+		b.process().lists("epoch_1.json", "epoch_2.json", "last.json")
+		b.holds("removed", map[string]string{"best.json": ""})
+	})
+}

@@ -43,6 +43,11 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		if err := s.apply(b, ch); err != nil {
 			return err
 		}
+		if p := s.copyShown(rec, b); p != "" {
+			if err := s.apply(p, ch); err != nil {
+				return err
+			}
+		}
 		if ch.Mtime != nil && rec != nil {
 			s.noteMtime(rec, b)
 		}
@@ -361,7 +366,13 @@ func (s *Store) annotate(p string, id Ident, name string, change func(b string) 
 	var changed *record
 	err := s.reach(p, id, func(b string, rec *record) error {
 		changed = rec
-		return change(b)
+		if err := change(b); err != nil {
+			return err
+		}
+		if p := s.copyShown(rec, b); p != "" {
+			return change(p)
+		}
+		return nil
 	})
 	if err == nil && changed != nil && name == disk.AccessACL {
 		s.viewsChanged(changed.run)

@@ -128,20 +128,57 @@ func (s *Store) sameFile(kept, shown *disk.Stat) bool {
 	return kept.Nlink == 1 && shown.IsRegular() && kept.Size == shown.Size && kept.Mtime == shown.Mtime
 }
 
-// give gives a file a second name, in one step for whoever looks at that.
+// copyShown is where a copy lies in the run of a committed file of a spread
+// checkpoint, for lack of links; "" where there is none. rec may be nil. Needs its mu.
+func (s *Store) copyShown(rec *record, b string) string {
+	if rec == nil || !rec.spread() || dirOf(b) != rec.kept {
+		return ""
+	}
+	p := path.Join(rec.run.path, path.Base(b))
+	kept, err := s.disk.Stat(b)
+	if err != nil || kept.Nlink > 1 {
+		return ""
+	}
+	if shown, err := s.disk.Stat(p); err != nil || !shown.IsRegular() || shown.Ino == kept.Ino && shown.Dev == kept.Dev {
+		return ""
+	}
+	return p
+}
+
+// give gives a file a second name, durably and in one step for whoever looks at that.
 func (s *Store) give(op disk.Op, from, to string, st *disk.Stat) error {
-	aside := path.Join(stagingDir, s.newID()+copySuffix)
+	err := s.giveFrom(op, path.Join(stagingDir, s.newID()+copySuffix), from, to, st)
+	if errors.Is(err, unix.EXDEV) {
+		return s.giveFrom(op, path.Join(dirOf(to), ".ckptfs-"+s.newID()), from, to, st)
+	}
+	return err
+}
+
+// giveFrom does so by way of a name that nobody else has. A copy is durable before
+// it gets the name.
+func (s *Store) giveFrom(op disk.Op, aside, from, to string, st *disk.Stat) error {
 	err := s.share(op, from, aside, st)
+	if err == nil {
+		err = s.syncCopy(op, aside, st)
+	}
 	if err == nil {
 		err = s.disk.Rename(op, aside, to, 0)
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return errors.Join(err, s.removeAll(op, aside))
 	}
-	if e := s.removeAll(op, aside); e != nil || !errors.Is(err, unix.EXDEV) {
-		return errors.Join(err, e)
+	return nil
+}
+
+func (s *Store) syncCopy(op disk.Op, p string, of *disk.Stat) error {
+	st, err := s.disk.Stat(p)
+	if err != nil || st.Ino == of.Ino && st.Dev == of.Dev {
+		return err
 	}
-	return s.copyFileTo(op, from, to, st)
+	if err := s.disk.Sync(op, p); err != nil {
+		return fmt.Errorf("%w: %w", errNotDurable, err)
+	}
+	return nil
 }
 
 // filesShown lists the files in the run of a spread checkpoint. Needs rec.mu.

@@ -188,7 +188,11 @@ func (s *Store) keepNames(v *Version) error {
 	if dirOf(at) != filesDir {
 		return nil
 	}
-	if err := s.disk.Sync("commit:papers", at); err != nil {
+	tree, err := s.walk(at)
+	if err != nil {
+		return err
+	}
+	if err := s.syncTree("commit:papers", at, tree, func(treeEntry) bool { return true }); err != nil {
 		return err
 	}
 	return s.disk.Sync("commit:papers", filesDir)

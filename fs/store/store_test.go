@@ -113,6 +113,15 @@ func (b *bench) tryStart() error {
 	return nil
 }
 
+// unlinked is a file system without hard links.
+type unlinked struct{ disk.Disk }
+
+func (unlinked) Link(op disk.Op, from, to string) error {
+	return fmt.Errorf("link %s: %w", from, unix.EPERM)
+}
+
+func withoutLinks(d disk.Disk) disk.Disk { return unlinked{d} }
+
 func (b *bench) openDisk() (disk.Disk, error) {
 	if b.memory != nil {
 		return b.memory, nil

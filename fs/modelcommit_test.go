@@ -97,6 +97,7 @@ func (m *model) changed(at place, p int) *saving {
 		r.save = &saving{plain: true, by: p}
 	}
 	r.hurryOthers()
+	r.hurried = r.hurried || len(r.may) > 0 // the change may begin another attempt, which seals the one before
 	// What is whole may have been committed a moment ago, or not: the change
 	// belongs to that save or to the next.
 	r.save.plain = r.save.plain && r.save.by == p && len(r.may) == 0 && !r.save.declared

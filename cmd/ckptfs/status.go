@@ -157,7 +157,7 @@ func printStatus(out io.Writer, st status) {
 		fmt.Fprintf(table, "note\t%s\n", st.Unwatched)
 	}
 	for _, r := range st.Runs {
-		if r.Layout == "" && len(st.Runs) > 1 {
+		if r.Layout == "" && len(st.Runs) > 1 && len(r.Saves) == 0 {
 			continue // the root, above the runs
 		}
 		printRun(table, r)

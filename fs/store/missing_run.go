@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -41,11 +42,11 @@ func (s *Store) waitingRuns() []RunStatus {
 	var out []RunStatus
 	for _, w := range list {
 		st := SaveStatus{Name: w.name, Missing: []string{w.why}, State: "open", Bytes: s.stagedBytes(path.Join(stagingDir, w.id))}
-		if n := len(out); n > 0 && out[n-1].Path == w.run {
+		if n := len(out); n > 0 && out[n-1].Path == cmp.Or(w.run, ".") {
 			out[n-1].Saves = append(out[n-1].Saves, st)
 			continue
 		}
-		out = append(out, RunStatus{Path: w.run, Views: map[string]string{}, Saves: []SaveStatus{st}, Hints: []string{}})
+		out = append(out, RunStatus{Path: cmp.Or(w.run, "."), Views: map[string]string{}, Saves: []SaveStatus{st}, Hints: []string{}})
 	}
 	return out
 }

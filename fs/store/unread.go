@@ -17,6 +17,8 @@ func unread(err error) bool {
 	switch errno {
 	case unix.ENOENT, unix.ENOTDIR, unix.EISDIR, unix.ELOOP, unix.ENXIO:
 		return false
+	case unix.ENOSPC, unix.EDQUOT, unix.EROFS: // of a write
+		return false
 	}
 	return true
 }

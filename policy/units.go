@@ -16,9 +16,9 @@ const day = 24 * time.Hour
 // daysAndWeeks are the units that Go's durations lack.
 var daysAndWeeks = regexp.MustCompile(`(\d+\.?\d*|\.\d+)([dw])`)
 
-// parseDuration reads Go's durations with days (24 hours) and weeks added:
+// ParseDuration reads Go's durations with days (24 hours) and weeks added:
 // "90s", "24h", "7d", "1w2d12h". It refuses what is negative.
-func parseDuration(s string) (time.Duration, error) {
+func ParseDuration(s string) (time.Duration, error) {
 	inHours := daysAndWeeks.ReplaceAllStringFunc(s, func(part string) string {
 		hours := map[byte]float64{'d': 24, 'w': 7 * 24}[part[len(part)-1]]
 		n, _ := strconv.ParseFloat(part[:len(part)-1], 64) // the expression lets only numbers through
@@ -31,7 +31,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// formatDuration writes d in the fewest characters that parseDuration reads
+// formatDuration writes d in the fewest characters that ParseDuration reads
 // back exactly: "7d", "24h", "1h30m".
 func formatDuration(d time.Duration) string {
 	if d >= 2*day && d%day == 0 {
@@ -47,8 +47,8 @@ func formatDuration(d time.Duration) string {
 	return s
 }
 
-// parseSize reads a number of bytes: "50GB", "1.5 TiB", "4096".
-func parseSize(s string) (int64, error) {
+// ParseSize reads a number of bytes: "50GB", "1.5 TiB", "4096".
+func ParseSize(s string) (int64, error) {
 	n, err := humanize.ParseBytes(s)
 	if err != nil || n > math.MaxInt64 {
 		return 0, fmt.Errorf("%q is not a size; write a number and a unit, such as 500MB, 50GB or 1.5TiB", s)
@@ -82,7 +82,7 @@ func (s Share) String() string {
 func parseShare(s string) (Share, error) {
 	number, isPart := strings.CutSuffix(s, "%")
 	if !isPart {
-		n, err := parseSize(s)
+		n, err := ParseSize(s)
 		return Share{Bytes: n}, err
 	}
 	percent, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
@@ -104,7 +104,7 @@ var sizeUnits = []struct {
 	{humanize.KByte, "kB"}, {humanize.KiByte, "KiB"},
 }
 
-// formatSize writes n so that parseSize reads it back exactly; unlike
+// formatSize writes n so that ParseSize reads it back exactly; unlike
 // humanize.Bytes it rounds nothing.
 func formatSize(n int64) string {
 	shortest := fmt.Sprintf("%dB", n)

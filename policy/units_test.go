@@ -18,17 +18,17 @@ func TestDuration(t *testing.T) {
 		{"1w2d12h", 228 * h, "228h"}, {"12h1d", 36 * h, "36h"},
 	}
 	for _, test := range tests {
-		got, err := parseDuration(test.text)
+		got, err := ParseDuration(test.text)
 		if err != nil || got != test.want {
-			t.Errorf("parseDuration(%q) = %v, %v; want %v", test.text, got, err, test.want)
+			t.Errorf("ParseDuration(%q) = %v, %v; want %v", test.text, got, err, test.want)
 		}
 		if back := formatDuration(got); back != test.back {
 			t.Errorf("formatDuration(%v) = %q, want %q", got, back, test.back)
 		}
 	}
 	for _, text := range []string{"", "d", "7", "7days", "-1d", "1d-2h", "1 d", "1e3d", "9999999w", "1.2.3d"} {
-		if got, err := parseDuration(text); err == nil {
-			t.Errorf("parseDuration(%q) = %v, want an error", text, got)
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("ParseDuration(%q) = %v, want an error", text, got)
 		}
 	}
 }
@@ -43,17 +43,17 @@ func TestSize(t *testing.T) {
 		{"1000", 1000, "1kB"}, {"1,234", 1234, "1234B"}, {"9223372036854775807", 1<<63 - 1, "9223372036854775807B"},
 	}
 	for _, test := range tests {
-		got, err := parseSize(test.text)
+		got, err := ParseSize(test.text)
 		if err != nil || got != test.want {
-			t.Errorf("parseSize(%q) = %d, %v; want %d", test.text, got, err, test.want)
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", test.text, got, err, test.want)
 		}
 		if back := formatSize(got); back != test.back {
 			t.Errorf("formatSize(%d) = %q, want %q", got, back, test.back)
 		}
 	}
 	for _, text := range []string{"", "GB", "-1GB", "50 apples", "1.2.3GB", "9223372036854775808", "20%"} {
-		if got, err := parseSize(text); err == nil {
-			t.Errorf("parseSize(%q) = %d, want an error", text, got)
+		if got, err := ParseSize(text); err == nil {
+			t.Errorf("ParseSize(%q) = %d, want an error", text, got)
 		}
 	}
 }

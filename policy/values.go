@@ -74,13 +74,13 @@ func boolean(field func(*Config) *bool) value {
 }
 
 func duration(field func(*Config) *time.Duration) value {
-	return scalar(field, parseDuration, formatDuration)
+	return scalar(field, ParseDuration, formatDuration)
 }
 
 // age is a duration that is a limit; without one it is not set.
 func age(field func(*Config) *time.Duration) value {
 	return scalar(field, func(s string) (time.Duration, error) {
-		d, err := parseDuration(s)
+		d, err := ParseDuration(s)
 		if err == nil && d == 0 {
 			err = fmt.Errorf("%q would keep nothing; leave the key out for no limit", s)
 		}
@@ -90,7 +90,7 @@ func age(field func(*Config) *time.Duration) value {
 
 // size is a number of bytes that is a limit; without one it is not set.
 func size(field func(*Config) *int64) value {
-	return scalar(field, parseSize, unlessZero(formatSize))
+	return scalar(field, ParseSize, unlessZero(formatSize))
 }
 
 // share is an amount of space that is a limit; without one it is not set.

@@ -72,6 +72,7 @@ func newRoot() *cobra.Command {
 		newExplainCommand(),
 		newLayoutsCommand(),
 		newPruneCommand(),
+		newPlanCommand(),
 		newCommitCommand(),
 		newInitCommand(),
 		newDoctorCommand(),

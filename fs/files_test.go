@@ -246,3 +246,35 @@ func TestLinkedFileCheckpoints(t *testing.T) {
 		}
 	}
 }
+
+// Files that are changed beneath the mount: in no view from then on, and shown again
+// when they are found whole (P1).
+func TestFilesBeneathTheMount(t *testing.T) {
+	one, two, three := torchFiles(t)
+	back := t.TempDir()
+	m := mountAt(t, back, t.TempDir(), "layout: lightning\nsave: {settle: 50ms}\n")
+	write(t, m.path("last.ckpt"), one)
+	m.showsFile("resume/last.ckpt", one)
+	beneath := filepath.Join(back, "last.ckpt")
+	eventually(t, "what is torn is in no view", func() bool {
+		// The watch of a new file follows its commit: so it is done until it is seen.
+		if err := os.Truncate(beneath, 100); err != nil {
+			t.Fatal(err)
+		}
+		return !exists(m.path("resume"))
+	})
+	write(t, beneath, two)
+	m.showsFile("resume/last.ckpt", two)
+	write(t, filepath.Join(back, "other"), three)
+	if err := os.Rename(filepath.Join(back, "other"), beneath); err != nil {
+		t.Fatal(err)
+	}
+	m.showsFile("resume/last.ckpt", three)
+	eventually(t, "the live name shows it too", func() bool { return read(t, m.path("last.ckpt")) == three })
+	if err := os.Remove(beneath); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is gone", func() bool { return !exists(m.path("resume")) && !exists(m.path("last.ckpt")) })
+	write(t, m.path("last.ckpt"), one)
+	m.showsFile("resume/last.ckpt", one)
+}

@@ -1,13 +1,9 @@
 package store
 
 import (
-	"os"
 	"path"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
-	"ckptfs/fs/store/disk"
 	"ckptfs/layout"
 )
 
@@ -154,97 +150,6 @@ func (s *Store) recorded(run, name, entry string) *record {
 	return rec
 }
 
-// keepTogether makes the directory that what lies under the names of a spread
-// checkpoint is kept in, where it has none. Needs rec.mu.
-func (s *Store) keepTogether(rec *record) error {
-	if !rec.spread() || rec.kept != "" || !rec.natural {
-		return nil
-	}
-	list, err := s.liveFiles(rec)
-	if err != nil {
-		return err
-	}
-	at := path.Join(filesDir, s.newID())
-	if err := s.gather(rec, list, at); err != nil {
-		s.report("remove what was kept of a checkpoint", s.removeAll("files:keep", at))
-		return err
-	}
-	s.change(rec, func() { rec.kept = at })
-	return nil
-}
-
-// nextHome is where a commit puts the tree of a checkpoint. Needs rec.mu.
-func (s *Store) nextHome(rec *record) string {
-	if rec.spread() && !rec.natural {
-		return path.Join(filesDir, s.newID())
-	}
-	return rec.home()
-}
-
-// keepNames makes durable that the files of an adopted version are kept together,
-// before the names in the run go to others.
-func (s *Store) keepNames(v *Version) error {
-	at := v.where()
-	if dirOf(at) != filesDir {
-		return nil
-	}
-	tree, err := s.walk(at)
-	if err != nil {
-		return err
-	}
-	if err := s.syncTree("commit:papers", at, tree, func(treeEntry) bool { return true }); err != nil {
-		return err
-	}
-	return s.disk.Sync("commit:papers", filesDir)
-}
-
-// gather makes a directory of second names of files of the run.
-func (s *Store) gather(rec *record, list []disk.Entry, at string) error {
-	if err := s.disk.Mkdir("files:keep", at, 0o700); err != nil {
-		return err
-	}
-	for _, e := range list {
-		from := path.Join(rec.run.path, e.Name)
-		st, err := s.disk.Stat(from)
-		if err == nil {
-			err = s.share("files:keep", from, path.Join(at, e.Name), &st)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return s.likeRun(rec, at)
-}
-
-// likeRun gives the tree of a spread checkpoint the owner, the mode and the lists
-// of its run: that is who may look into it.
-func (s *Store) likeRun(rec *record, dir string) error {
-	st, err := s.disk.Stat(rec.run.path)
-	if err != nil {
-		return err
-	}
-	if os.Geteuid() != 0 { // the run may be somebody else's
-		own, err := s.disk.Stat(dir)
-		if err != nil {
-			return err
-		}
-		st.UID, st.GID = own.UID, own.GID
-	}
-	return disk.CopyMeta(s.disk, "files:dir", rec.run.path, dir, st)
-}
-
-// newTree makes the tree of a save whose checkpoint is not there yet. A directory
-// is made by the trainer.
-func (s *Store) newTree(sv *save) error {
-	if !sv.rec.spread() {
-		return nil
-	}
-	if err := s.disk.Mkdir("save:open", sv.tree(), 0o700); err != nil {
-		return err
-	}
-	return s.likeRun(sv.rec, sv.tree())
-}
-
 // sharing lists the versions in a run of spread checkpoints that have a file with
 // an inode: links of one another.
 func (s *Store) sharing(rec *record, ino uint64) (out []*Version) {
@@ -300,77 +205,4 @@ func (s *Store) isEmpty(sv *save) bool {
 	}
 	list, err := s.disk.ReadDir(sv.tree())
 	return err == nil && len(list) == 0
-}
-
-// liveFiles lists the files of a spread checkpoint in the live tree. Needs mu.
-func (s *Store) liveFiles(rec *record) ([]disk.Entry, error) {
-	dir, ok := rec.live()
-	if !ok {
-		return nil, nil
-	}
-	return s.liveFilesIn(rec, dir)
-}
-
-// liveInstead puts what lives of spread checkpoints in the place of their files, in
-// a listing of their run.
-func (s *Store) liveInstead(recs []*record, list []disk.Entry) ([]disk.Entry, error) {
-	for _, rec := range recs {
-		rec.mu.RLock()
-		live, err := s.liveFiles(rec)
-		list = slices.DeleteFunc(list, func(e disk.Entry) bool { return rec.has(e) })
-		rec.mu.RUnlock()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, live...)
-	}
-	return list, nil
-}
-
-// has reports whether an entry of the run is a file of a spread checkpoint, by its
-// name.
-func (r *record) has(e disk.Entry) bool {
-	if e.Type != unix.S_IFREG || r.single() {
-		return e.Type == unix.S_IFREG && e.Name == r.name
-	}
-	m, ok := r.run.layout().Match(e.Name, false)
-	return ok && keyOf(m) == keyOf(r.match)
-}
-
-// savedFiles are the spread checkpoints in a run that have a save.
-func (s *Store) savedFiles(dir string) (recs []*record) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	r := s.runs[dir]
-	if r == nil {
-		return nil
-	}
-	for _, rec := range r.records {
-		if rec.spread() && len(rec.saves) > 0 {
-			recs = append(recs, rec)
-		}
-	}
-	return recs
-}
-
-// liveFilesIn lists them where they are now, which may be the run.
-func (s *Store) liveFilesIn(rec *record, dir string) ([]disk.Entry, error) {
-	if private(dir) {
-		return s.disk.ReadDir(dir)
-	}
-	if rec.single() {
-		st, err := s.disk.Stat(path.Join(dir, rec.name))
-		if err != nil || !st.IsRegular() {
-			return nil, ignore(err, unix.ENOENT, unix.ENOTDIR)
-		}
-		return []disk.Entry{{Name: rec.name, Type: unix.S_IFREG}}, nil
-	}
-	list, err := s.disk.ReadDir(dir)
-	var own []disk.Entry
-	for _, e := range list {
-		if rec.has(e) {
-			own = append(own, e)
-		}
-	}
-	return own, err
 }

@@ -66,6 +66,12 @@ func TestWatcher(t *testing.T) {
 	check(os.WriteFile(at("b/seen"), nil, 0o644))
 	next(t, w, Event{Dir: "b", Name: "seen"})
 
+	// Of a file it is told what is written to it, by whatever name.
+	check(os.Link(at("b/seen"), at("name")))
+	check(w.Watch("name", true))
+	check(os.WriteFile(at("name"), []byte("four"), 0))
+	next(t, w, Event{Dir: "name", Wrote: true})
+
 	if err := w.Watch("nowhere", false); err == nil {
 		t.Error("what is not there is watched")
 	}

@@ -197,6 +197,9 @@ func (s *Store) recoverSave(id string) error {
 		return s.removeAll("recover:empty", dir) // nobody has seen it
 	}
 	sv.mixed = !s.foundInBase(sv)
+	if n := len(rec.saves); n > 0 { // what that becomes is what this one began with
+		sv.from, sv.base = rec.saves[n-1], nil
+	}
 	sv.removed = !sv.holdsFound(tree)
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
 	s.event("recover", rec.path(), "an unfinished save was found")

@@ -1,9 +1,7 @@
 package store
 
 import (
-	"io/fs"
 	"path"
-	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -160,7 +158,11 @@ func (s *Store) inspectFiles(rec *record) (m *Manifest, why string) {
 		if err != nil {
 			return s.newManifest(rec, 0), err.Error()
 		}
-		return s.inspectIn(rec, rec.run.path, &disk.Stat{}, onlyFiles{s.disk.Sub(rec.run.path), list})
+		seen := only{FS: s.disk.Sub(rec.run.path)}
+		for _, e := range list {
+			seen.names = append(seen.names, e.Name)
+		}
+		return s.inspectIn(rec, rec.run.path, &disk.Stat{}, seen)
 	}
 	if err := s.keepTogether(rec); err != nil {
 		return s.newManifest(rec, 0), err.Error()
@@ -212,18 +214,4 @@ func (s *Store) forsakeKept(k *kept) error {
 		return nil
 	}
 	return s.forsake(rec, why)
-}
-
-// onlyFiles is a directory of which only some files are seen.
-type onlyFiles struct {
-	fs.FS
-	list []disk.Entry
-}
-
-// ReadDir implements fs.ReadDirFS.
-func (o onlyFiles) ReadDir(name string) ([]fs.DirEntry, error) {
-	list, err := fs.ReadDir(o.FS, name)
-	return slices.DeleteFunc(list, func(d fs.DirEntry) bool {
-		return !slices.ContainsFunc(o.list, func(e disk.Entry) bool { return e.Name == d.Name() })
-	}), err
 }

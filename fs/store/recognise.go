@@ -46,7 +46,7 @@ func (s *Store) recogniseRun(dir string, list []disk.Entry) {
 		}
 		one := layout.Seen{Name: e.Name, IsDir: e.Type == unix.S_IFDIR, Look: func() fs.FS { return s.disk.Sub(p) }}
 		if e.Type == unix.S_IFREG {
-			one.Look = func() fs.FS { return only{s.disk.Sub(dir), e.Name} }
+			one.Look = func() fs.FS { return only{s.disk.Sub(dir), []string{e.Name}} }
 		}
 		seen = append(seen, one)
 	}
@@ -165,15 +165,15 @@ func (s *Store) relayout(r *run, l *layout.Layout, why string) {
 	}
 }
 
-// only is a directory of which one file is seen.
+// only is a directory of which some files are seen.
 type only struct {
 	fs.FS
-	name string
+	names []string
 }
 
 // Open implements fs.FS.
 func (o only) Open(name string) (fs.File, error) {
-	if name == "." || name == o.name {
+	if name == "." || slices.Contains(o.names, name) {
 		return o.FS.Open(name)
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -184,9 +184,13 @@ func (o only) ReadDir(name string) ([]fs.DirEntry, error) {
 	if name != "." {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
 	}
-	info, err := fs.Stat(o.FS, o.name)
-	if err != nil {
-		return nil, err
+	var list []fs.DirEntry
+	for _, name := range o.names {
+		info, err := fs.Stat(o.FS, name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, fs.FileInfoToDirEntry(info))
 	}
-	return []fs.DirEntry{fs.FileInfoToDirEntry(info)}, nil
+	return list, nil
 }

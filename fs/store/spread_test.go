@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ckptfs/fs/store/disk"
 	"ckptfs/layout"
 	"ckptfs/policy"
 )
@@ -307,4 +308,47 @@ func TestFilesInReports(t *testing.T) {
 			t.Errorf("its attributes are %v", x)
 		}
 	})
+}
+
+// Who only looks at a directory sees its files as checkpoints, and leaves nothing.
+func TestLookAtFiles(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"epoch_1.pth", "epoch_2.pth", "epoch_3.pth"} {
+		c := content{name, byte(i + 1), 0}
+		if err := os.WriteFile(filepath.Join(dir, name), c.file(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look := func() (out []string) {
+		root, err := disk.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		s, err := Look(root, Options{Config: policy.Default()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range s.List(true).Runs[0].Checkpoints {
+			out = append(out, fmt.Sprint(c.Name, " ", c.State, " ", c.Size > 0))
+		}
+		return out
+	}
+	want := []string{"epoch_1.pth committed true", "epoch_2.pth committed true", "epoch_3.pth committed true"}
+	if got := look(); !slices.Equal(got, want) {
+		t.Errorf("never mounted: %q", got)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
+		t.Errorf("looking has left %v, %v", left, err)
+	}
+	s, err := mountOnce(dir, nil)
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := look(); !slices.Equal(got, want) {
+		t.Errorf("mounted before: %q", got)
+	}
 }

@@ -81,7 +81,12 @@ func fuzzReader(f *testing.F, name string, suffixes ...string) {
 			f.Add(fixture.data)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) { judge(t, name, data) })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		judge(t, name, data)
+		if _, err := List(name, bytes.NewReader(data), int64(len(data))); err != nil {
+			t.Errorf("list the tensors: %v", err)
+		}
+	})
 }
 
 func FuzzTorchZip(f *testing.F) {

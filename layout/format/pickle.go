@@ -62,6 +62,7 @@ type machine struct {
 	memory   int64 // bytes that may still be spent
 	storages map[storage]struct{}
 	seek     *seeker // nil when everything is kept
+	tensors  *tally  // nil when they are not counted
 }
 
 // step runs one opcode: those that carry an argument here, those that only

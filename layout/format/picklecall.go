@@ -45,7 +45,10 @@ func (m *machine) call(callee, args any) any {
 				return t.scalar(string(b))
 			}
 		}
+	case "torch._utils._rebuild_tensor_v3":
+		m.count(a)
 	case "torch._utils._rebuild_tensor_v2":
+		m.count(a)
 		if len(a) > 2 {
 			s, ok1 := a[0].(storage)
 			at, ok2 := a[1].(int64)

@@ -33,43 +33,52 @@ var elementBits = map[string]uint64{
 // before they write into it, and there is no checksum: a file that was given
 // up half-way can be right in every byte that is looked at here.
 func readSafetensors(r io.ReaderAt, size int64, res *Result) error {
-	if size < 8 {
-		return Damage("cut short: the length of its header is missing")
-	}
-	var b [8]byte
-	if err := readAt(r, b[:], 0); err != nil {
-		return err
-	}
-	n := binary.LittleEndian.Uint64(b[:])
-	if n > maxSafetensorsHeader {
-		return Damage(fmt.Sprintf("damaged: a header of %d bytes is declared, %d are allowed", n, maxSafetensorsHeader))
-	}
-	if int64(n) > size-8 {
-		return Damage(fmt.Sprintf("cut short: its header has %d bytes, %d are there", n, size-8))
-	}
-	if n > maxSafetensorsRead {
-		return errLimit
-	}
-	text := make([]byte, n)
-	if err := readAt(r, text, 8); err != nil {
-		return err
-	}
-	v, err := parseJSON(text)
+	header, begin, err := safetensorsHeader(r, size)
 	if err != nil {
 		return err
-	}
-	if v == nil {
-		return errLimit
-	}
-	header, ok := v.(map[string]any)
-	if !ok {
-		return Damage("damaged: its header is no JSON object")
 	}
 	if metadata, ok := header["__metadata__"].(map[string]any); ok {
 		res.Scalars = metadata
 	}
 	delete(header, "__metadata__")
-	return checkSpans(header, size-8-int64(n))
+	return checkSpans(header, size-begin)
+}
+
+// safetensorsHeader reads the header; the tensors begin behind it.
+func safetensorsHeader(r io.ReaderAt, size int64) (header map[string]any, begin int64, err error) {
+	if size < 8 {
+		return nil, 0, Damage("cut short: the length of its header is missing")
+	}
+	var b [8]byte
+	if err := readAt(r, b[:], 0); err != nil {
+		return nil, 0, err
+	}
+	n := binary.LittleEndian.Uint64(b[:])
+	if n > maxSafetensorsHeader {
+		return nil, 0, Damage(fmt.Sprintf("damaged: a header of %d bytes is declared, %d are allowed", n, maxSafetensorsHeader))
+	}
+	if int64(n) > size-8 {
+		return nil, 0, Damage(fmt.Sprintf("cut short: its header has %d bytes, %d are there", n, size-8))
+	}
+	if n > maxSafetensorsRead {
+		return nil, 0, errLimit
+	}
+	text := make([]byte, n)
+	if err := readAt(r, text, 8); err != nil {
+		return nil, 0, err
+	}
+	v, err := parseJSON(text)
+	if err != nil {
+		return nil, 0, err
+	}
+	if v == nil {
+		return nil, 0, errLimit
+	}
+	header, ok := v.(map[string]any)
+	if !ok {
+		return nil, 0, Damage("damaged: its header is no JSON object")
+	}
+	return header, 8 + int64(n), nil
 }
 
 // A span is where the bytes of one tensor lie after the header.

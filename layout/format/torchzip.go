@@ -80,22 +80,9 @@ func findPickle(records []record) (stem string, main *record) {
 
 // recordPickle scans the pickle in a record, which must fill it.
 func recordPickle(r io.ReaderAt, rec *record) (*pickle, error) {
-	var c *cursor
-	switch rec.method {
-	case methodStored:
-		c = newCursor(r, rec.data, rec.data+rec.size)
-	case methodDeflate:
-		if rec.size > maxInflated {
-			return nil, errLimit
-		}
-		// The limit is on what comes out; what goes in lies in the file.
-		content, err := io.ReadAll(io.LimitReader(flate.NewReader(rec.section(r)), rec.size+1))
-		if err != nil || int64(len(content)) != rec.size {
-			return nil, Damage(fmt.Sprintf("damaged: record %q does not inflate to its size", rec.name))
-		}
-		c = newCursor(bytes.NewReader(content), 0, rec.size)
-	default:
-		return nil, errLimit
+	c, err := recordCursor(r, rec)
+	if err != nil {
+		return nil, err
 	}
 	p, err := scanPickle(c)
 	if err != nil {
@@ -105,4 +92,23 @@ func recordPickle(r io.ReaderAt, rec *record) (*pickle, error) {
 		return nil, Damage(fmt.Sprintf("damaged: record %q goes on after its end", rec.name))
 	}
 	return p, nil
+}
+
+// recordCursor reads the content of a record.
+func recordCursor(r io.ReaderAt, rec *record) (*cursor, error) {
+	switch rec.method {
+	case methodStored:
+		return newCursor(r, rec.data, rec.data+rec.size), nil
+	case methodDeflate:
+		if rec.size > maxInflated {
+			return nil, errLimit
+		}
+		// The limit is on what comes out; what goes in lies in the file.
+		content, err := io.ReadAll(io.LimitReader(flate.NewReader(rec.section(r)), rec.size+1))
+		if err != nil || int64(len(content)) != rec.size {
+			return nil, Damage(fmt.Sprintf("damaged: record %q does not inflate to its size", rec.name))
+		}
+		return newCursor(bytes.NewReader(content), 0, rec.size), nil
+	}
+	return nil, errLimit
 }

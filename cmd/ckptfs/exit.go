@@ -34,6 +34,10 @@ func nothingError(format string, args ...any) error {
 	return &coded{exitNothing, fmt.Errorf(format, args...)}
 }
 
+func damageError(format string, args ...any) error {
+	return &coded{exitDamage, fmt.Errorf(format, args...)}
+}
+
 func refusedError(format string, args ...any) error {
 	return &coded{exitRefused, fmt.Errorf(format, args...)}
 }

@@ -41,7 +41,7 @@ func printCheckpoint(out io.Writer, c inspected) error {
 	fmt.Fprintf(out, "%s\n", name)
 	fmt.Fprintf(facts, "  kind\t%s of %s, %s\n", c.Kind, c.Layout, state)
 	fmt.Fprintf(facts, "  progress\t%s\n", c.Resuming)
-	if c.GlobalStep != nil && c.Epoch != nil {
+	if c.GlobalStep != nil && c.Step != nil { // else it is the progress
 		fmt.Fprintf(facts, "  step\t%d of the run\n", *c.GlobalStep)
 	}
 	fmt.Fprintf(facts, "  metrics\t%s\n", metricsInWords(c.Metrics))

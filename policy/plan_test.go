@@ -69,6 +69,7 @@ func TestOptimum(t *testing.T) {
 func TestRecommend(t *testing.T) {
 	slow := guideJob()
 	slow.SaveSeconds = 400 // two of them are more than 5 % of an epoch
+	short := Job{BatchesPerEpoch: 10, SecondsPerBatch: 3, SaveSeconds: 20, CheckpointSize: 1, Epochs: 1}
 	often := guideJob()
 	often.MTBF = 12 * time.Hour
 	rarely := guideJob()
@@ -84,6 +85,7 @@ func TestRecommend(t *testing.T) {
 		{"fewest saves of these", guideJob(), []int64{100, 200, 500, 550}, 500, "fewest saves"},
 		{"none is good enough", guideJob(), []int64{0, 1000}, 424, "at most 23 min"},
 		{"saving is too slow", slow, []int64{0, 100, 500, 1000}, 0, "more saves would take more than 5.0 %"},
+		{"an epoch as short as a save", short, []int64{0, 5}, 0, "a crash loses no more than 30 s, and the save takes 40 % of the time already"},
 		{"failures every 12 hours", often, []int64{0, 500, 1000}, 424, "every 408 steps (22 min of training) by Young, every 404 steps (22 min of training) by Daly"},
 		{"hardly any failures", rarely, nil, 0, "its end is enough"},
 	} {
@@ -156,6 +158,16 @@ func TestRecommendedIsGoodEnough(t *testing.T) {
 			t.Errorf("save_steps %d loses %v minutes, and there is time for %d", s.SaveSteps, s.MaxLostMinutes, finer.SaveSteps)
 		}
 	})
+}
+
+func TestSpan(t *testing.T) {
+	for seconds, want := range map[float64]string{
+		0: "0 s", 0.04: "0.0 s", 3.22: "3.2 s", 60: "60 s", 119: "119 s", 150: "2.5 min", 4149.4: "69 min", 19440: "5.4 h", 864000: "10.0 days", 1e12: "3.2e+04 years",
+	} {
+		if got := Span(seconds); got != want {
+			t.Errorf("%v s: %s, want %s", seconds, got, want)
+		}
+	}
 }
 
 func TestCheckJob(t *testing.T) {

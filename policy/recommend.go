@@ -74,6 +74,10 @@ func (j Job) goodEnough(among []int64) Recommendation {
 	affordable := math.Floor(tolerableSaving * j.work() / ((1 - tolerableSaving) * j.SaveSeconds))
 	if affordable < needed {
 		s := j.Plan(j.every(int64(min(max(1, affordable), float64(j.BatchesPerEpoch)))))
+		if s.MaxLostMinutes <= tolerableLoss.Minutes() {
+			return Recommendation{s.SaveSteps, fmt.Sprintf("a crash loses no more than %s, and the save takes %s of the time already%s",
+				Span(s.MaxLostMinutes*60), percent(s.SavingShare()), unknown)}
+		}
 		return Recommendation{s.SaveSteps, fmt.Sprintf("more saves would take more than %s of the time (these take %s), although a crash loses up to %s%s",
 			percent(tolerableSaving), percent(s.SavingShare()), Span(s.MaxLostMinutes*60), unknown)}
 	}
@@ -105,6 +109,8 @@ func percent(share float64) string {
 // Span is a time in seconds, for people: "3.2 s", "60 s", "4.5 min", "69 min", "5.4 h".
 func Span(seconds float64) string {
 	switch {
+	case seconds == 0:
+		return "0 s"
 	case seconds < 9.95:
 		return fmt.Sprintf("%.1f s", seconds)
 	case seconds < 119.5:
@@ -116,5 +122,8 @@ func Span(seconds float64) string {
 	case seconds < 48*3600:
 		return fmt.Sprintf("%.1f h", seconds/3600)
 	}
-	return fmt.Sprintf("%.1f days", seconds/86400)
+	if days := seconds / 86400; days < 10_000 {
+		return fmt.Sprintf("%.1f days", days)
+	}
+	return fmt.Sprintf("%.2g years", seconds/(365*86400))
 }

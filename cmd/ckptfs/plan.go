@@ -168,8 +168,11 @@ func printPlan(out io.Writer, p planned) error {
 	fmt.Fprintln(out)
 	fmt.Fprint(out, planChart(p, width(out)))
 	every := fmt.Sprintf("save every %d steps and at the end of an epoch", p.Recommended.SaveSteps)
-	if p.Recommended.SaveSteps == 0 {
+	switch p.Recommended.SaveSteps {
+	case 0:
 		every = "save at the end of an epoch only"
+	case 1:
+		every = "save after every batch"
 	}
 	_, err := fmt.Fprintf(out, "\nRecommended: %s (save_steps %d): %s.\n", every, p.Recommended.SaveSteps, p.Recommended.Reason)
 	return err

@@ -282,14 +282,42 @@ func (m *model) synced(p int, name string) error {
 		return unix.ENOTDIR
 	}
 	if at.in != nil {
-		at.in.due = true
+		m.due(at.in)
 	} else if m.isName(at) {
-		m.recordOf(at).due = true
+		m.due(m.recordOf(at))
 	}
-	for _, r := range e.names {
-		r.due = true
+	for _, name := range sortedKeys(e.names) {
+		m.due(e.names[name])
 	}
 	return nil
+}
+
+// due is an fsync of a checkpoint. A file that was closed is waited for if it is
+// held open all the same; then the checkpoint gets a copy, and who holds it goes
+// on with a file that has no name.
+func (m *model) due(r *record) {
+	r.due = true
+	dir := r.live()
+	if dir == nil {
+		return
+	}
+	dir.below("", func(rel string, e *entry) {
+		for _, name := range sortedKeys(e.drafts) {
+			d := e.drafts[name]
+			open := slices.ContainsFunc(d.handles, func(h *handle) bool { return !h.flushed })
+			if !d.visible || open || len(d.handles) == 0 || m.layout.Stranger(path.Join(rel, name)) {
+				continue
+			}
+			own := *d.file
+			own.ino, own.shared = 0, false
+			e.kids[name] = &own
+			for _, h := range d.handles {
+				h.draft = nil
+			}
+			m.wrote(place{dir: e, name: name, in: r}, d.handles[0].proc)
+			m.abandon(e, name)
+		}
+	})
 }
 
 // eachRecord calls f for every checkpoint name of the life, with its path.

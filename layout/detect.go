@@ -31,13 +31,15 @@ type Found struct {
 	Layout *Layout // nil when none matches any entry
 	Why    string  // a sentence for the user
 	Proved bool    // by what a checkpoint holds
+	Told   bool    // by what nobody else writes
 }
 
 // A fit says how well a layout fits the entries of a run.
 type fit struct {
 	layout  *Layout
 	matched []string
-	proof   string // the checkpoint that holds what only this trainer writes, "" for none
+	proof   string // the checkpoint that holds what this trainer writes, "" for none
+	told    bool   // nobody else writes it
 }
 
 // looked is how many checkpoints Detect looks into.
@@ -62,17 +64,28 @@ func Detect(among []*Layout, entries []Seen) Found {
 	if best.proof != "" {
 		why = fmt.Sprintf("%s names checkpoints like %s, and %s holds what it writes", best.layout.Name, some(best.matched), best.proof)
 	}
-	return Found{Layout: best.layout, Why: why, Proved: best.proof != ""}
+	return Found{Layout: best.layout, Why: why, Proved: best.proof != "", Told: best.told}
 }
 
 // compare is positive when f fits better than g.
 func (f fit) compare(g fit) int {
 	return cmp.Or(
-		cmp.Compare(len(f.proof), 0)-cmp.Compare(len(g.proof), 0),
+		cmp.Compare(f.weight(), g.weight()),
 		cmp.Compare(len(f.matched), len(g.matched)),
 		cmp.Compare(g.layout.rank, f.layout.rank),
 		strings.Compare(g.layout.Name, f.layout.Name),
 	)
+}
+
+// weight is how much the proof of a fit counts.
+func (f fit) weight() int {
+	switch {
+	case f.proof == "":
+		return 0
+	case f.told:
+		return 2
+	}
+	return 1 // the checkpoints of others may be as whole
 }
 
 func (l *Layout) fit(entries []Seen) fit {
@@ -89,16 +102,19 @@ func (l *Layout) fit(entries []Seen) fit {
 		}
 		looks++
 		if fsys := e.Look(); fsys != nil && l.proves(fsys, m) {
-			f.proof = e.Name
+			f.proof, f.told = e.Name, l.Tells()
 		}
 	}
 	return f
 }
 
+// Tells reports whether the layout knows what nobody else writes.
+func (l *Layout) Tells() bool { return len(l.telltale.files)+len(l.telltale.keys) > 0 }
+
 // proves reports whether a checkpoint holds what only this trainer writes; where
 // there is no such thing, all that the layout requires.
 func (l *Layout) proves(fsys fs.FS, m Match) bool {
-	if len(l.telltale.files) == 0 && len(l.telltale.keys) == 0 {
+	if !l.Tells() {
 		required := slices.ContainsFunc(l.groups, func(g group) bool { return g.required && g.typ == m.Type })
 		report, err := l.Inspect(fsys, m)
 		return required && err == nil && report.Complete()

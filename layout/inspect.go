@@ -143,6 +143,9 @@ func (in *inspection) missing() (all []string) {
 			all = append(all, f.Path+" (empty)")
 		}
 	}
+	if in.typ == Dir && len(files) == 0 && len(all) == 0 {
+		all = append(all, "any file")
+	}
 	for _, c := range in.layout.counted {
 		all = append(all, c.lacking(files, in.factors[c.from])...)
 	}

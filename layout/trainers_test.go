@@ -103,7 +103,7 @@ func TestNamesOfTrainers(t *testing.T) {
 			ckpt-7.data-00000-of-00001: step global 7 of ckpt-7
 			model.ckpt-12000.index: step global 12000 of model.ckpt-12000
 			checkpoint: pointer
-			ckpt-7_temp/: -`},
+			ckpt-7_temp/: temp`},
 		{"fairseq", `
 			checkpoint3.pt: epoch_end epoch 3
 			checkpoint_3_5000.pt: mid_epoch epoch 3 global 5000

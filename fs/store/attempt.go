@@ -1,6 +1,7 @@
 package store
 
 import (
+	"maps"
 	"path"
 	"slices"
 
@@ -107,16 +108,20 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 
 // coreRewritten reports whether every group of core files has a member that
 // this attempt wrote, or none at all. Needs rec.mu.
-func (s *Store) coreRewritten(sv *save) bool {
+func (s *Store) coreRewritten(sv *save) bool { return len(s.oldCore(sv)) == 0 }
+
+// oldCore lists the core files that an attempt has found, and of whose group it
+// has written none. Needs rec.mu.
+func (s *Store) oldCore(sv *save) (old []string) {
 	for _, group := range sv.rec.run.layout().CoreGroups() {
 		if slices.ContainsFunc(sv.order, func(rel string) bool { return layout.InGroup(group, rel) }) {
 			continue
 		}
-		for rel := range sv.found {
+		for _, rel := range slices.Sorted(maps.Keys(sv.found)) {
 			if _, err := s.disk.Stat(path.Join(sv.tree(), rel)); err == nil && layout.InGroup(group, rel) {
-				return false
+				old = append(old, rel)
 			}
 		}
 	}
-	return true
+	return old
 }

@@ -111,7 +111,8 @@ func (s *Store) consider(sv *save) (busy bool) {
 		sv.failed = doubts
 	default:
 		if why, again := s.waits(sv, v); why != "" {
-			if why != sv.failed {
+			sv.missing = append(sv.missing, s.unwritten(sv, v)...)
+			if why != sv.failed && !slices.Contains(sv.missing, why) {
 				sv.missing = append(sv.missing, why)
 			}
 			if again > 0 {
@@ -153,6 +154,9 @@ func (s *Store) ripe(rec *record, sv *save) bool {
 	if sv.untouched() {
 		sv.missing, sv.hurry = s.writerNames(rec), false
 		s.discardIfUntouched(sv)
+		if rec.current() == sv && len(rec.drafts) == 0 {
+			s.schedule(sv, recheck) // what it is a clone of is being committed
+		}
 		return false
 	}
 	if sv.missing = s.awaited(rec); len(sv.missing) > 0 {
@@ -197,6 +201,9 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 			return sv.failed, 0
 		}
 	}
+	if sv.onlyRemoves() {
+		return s.waitsForRemoval(sv)
+	}
 	switch {
 	case whole:
 		return s.learned(sv, v)
@@ -206,14 +213,30 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 		if sv.ended() {
 			return "", 0
 		}
-		return "the other core files, or the end of the processes that changed it", recheck
-	}
-	if sv.removed {
-		if left := patience - s.clock.Now().Sub(sv.changed); left > 0 && !sv.ended() {
-			return "more changes: files were only removed so far", left
-		}
+		return "the end of the processes that changed it", recheck
 	}
 	return "", 0
+}
+
+// unwritten says what a valid save has not written that earlier ones have, or
+// its own name held. Needs rec.mu.
+func (s *Store) unwritten(sv *save, v verdict) (out []string) {
+	if old := s.oldCore(sv); len(old) > 0 {
+		out = append(out, few(old)+" of this save")
+	}
+	if lacking := s.unusual(sv, v); lacking != "" {
+		out = append(out, lacking)
+	}
+	return out
+}
+
+// few names up to three of several files.
+func few(names []string) string {
+	const most = 3
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // ended reports whether every process that changed a save has exited with 0.

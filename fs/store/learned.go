@@ -19,14 +19,26 @@ func (s *Store) learned(sv *save, v verdict) (why string, again time.Duration) {
 	if rec.run.layout().Requires(rec.match.Type) || sv.placed || left <= 0 {
 		return "", 0
 	}
-	now, earlier := sv.wroteFiles(v), s.usual(rec)
-	if lacking := layout.Lacking(now, earlier); len(lacking) > 0 {
-		return "what is usual: " + joinWords(lacking), left
+	if lacking := s.unusual(sv, v); lacking != "" {
+		return lacking, left
 	}
-	if layout.Ranks(now) > layout.Ranks(earlier) && !sv.hurry && !sv.ended() {
-		return "more files: it is the first of its kind", left
+	if layout.Ranks(sv.wroteFiles(v)) > layout.Ranks(s.usual(rec)) && !sv.hurry && !sv.ended() {
+		return "more files: it is the first of its kind", min(left, recheck) // or the end of its processes
 	}
 	return "", 0
+}
+
+// unusual says what earlier checkpoints of the kind had and a save has not, where
+// the layout cannot tell what belongs to it; "" for nothing. Needs rec.mu.
+func (s *Store) unusual(sv *save, v verdict) string {
+	if sv.rec.run.layout().Requires(sv.rec.match.Type) {
+		return ""
+	}
+	lacking := layout.Lacking(sv.wroteFiles(v), s.usual(sv.rec))
+	if len(lacking) == 0 {
+		return ""
+	}
+	return "what is usual: " + joinWords(lacking)
 }
 
 // wroteFiles are the regular files that the present attempt wrote; what it found

@@ -35,7 +35,7 @@ const recogniseMost = 256
 // recogniseRun finds the layout of a directory that lies on the disk, by its
 // entries, before any of them is entered as a checkpoint.
 func (s *Store) recogniseRun(dir string, list []disk.Entry) {
-	if r := s.runAt(dir); r != nil && r.layout() != nil {
+	if r := s.runAt(dir); r != nil && r.layout() != nil || s.inTemporary(path.Join(dir, "x")) {
 		return
 	}
 	var seen []layout.Seen
@@ -59,6 +59,7 @@ func (s *Store) recogniseRun(dir string, list []disk.Entry) {
 	}
 	s.settleLayout(dir, found.Layout, found.Why)
 	if found.Proved {
+		s.runAt(dir).told.Store(found.Told)
 		s.runAt(dir).guessed.Store(false)
 	}
 }
@@ -117,20 +118,31 @@ func (rec *record) as(l *layout.Layout) (layout.Match, bool) {
 }
 
 // recognise looks at what a save holds, in the staged tree, as long as the layout
-// of its run is a guess. Called without locks.
+// of its run is a guess; and for what only one trainer writes as long as nothing
+// of that was seen: the checkpoints of others may be as whole before its last
+// file. Called without locks.
 func (s *Store) recognise(rec *record, tree string) {
 	r := rec.run
-	if !r.guessed.Load() {
+	if r.told.Load() || !r.guessed.Load() && !s.maybeOf(rec) {
 		return
 	}
 	found := layout.Detect(s.covering(r), []layout.Seen{
 		{Name: cmp.Or(rec.entry, rec.name), IsDir: !rec.spread(), Look: func() fs.FS { return s.disk.Sub(tree) }},
 	})
-	if !found.Proved {
+	if !found.Told && !(found.Proved && r.guessed.Load()) {
 		return
 	}
 	s.relayout(r, found.Layout, found.Why)
+	r.told.Store(found.Told)
 	r.guessed.Store(false)
+}
+
+// maybeOf reports whether a checkpoint may turn out to be of another trainer than
+// that of its run, by what only that one writes.
+func (s *Store) maybeOf(rec *record) bool {
+	return slices.ContainsFunc(s.layouts, func(l *layout.Layout) bool {
+		return l != rec.run.layout() && l.Tells() && knows(l, rec)
+	})
 }
 
 // relayout gives a run another layout, and its checkpoints what their names say

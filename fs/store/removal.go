@@ -22,11 +22,8 @@ func (s *Store) considerRemoval(sv *save, v verdict) {
 	if !sv.onlyRemoves() || sv.recovered || sv.failed != "" || len(sv.rec.drafts) > 0 {
 		return
 	}
-	for _, w := range sv.writers {
-		if end := w.End(); end.Fate == proc.Died {
-			sv.failed = end.String() + " while it removed files"
-			return
-		}
+	if s.removerDied(sv) {
+		return
 	}
 	left := patience - s.clock.Now().Sub(sv.changed)
 	if left > 0 && !sv.declared && !(sv.hurry && sv.ended()) {
@@ -35,6 +32,30 @@ func (s *Store) considerRemoval(sv *save, v verdict) {
 	}
 	sv.removal = removalReason(v)
 	s.seal(sv, v)
+}
+
+// removerDied notes that one who removed files was killed: what he meant to
+// leave is not known. Needs rec.mu.
+func (s *Store) removerDied(sv *save) bool {
+	for _, w := range sv.writers {
+		if end := w.End(); end.Fate == proc.Died {
+			sv.failed = end.String() + " while it removed files"
+			return true
+		}
+	}
+	return false
+}
+
+// waitsForRemoval says what a save waits for that only removed files, and left a
+// checkpoint. Needs rec.mu.
+func (s *Store) waitsForRemoval(sv *save) (why string, again time.Duration) {
+	if s.removerDied(sv) {
+		return sv.failed, 0
+	}
+	if left := patience - s.clock.Now().Sub(sv.changed); left > 0 && !sv.ended() {
+		return "more changes: files were only removed so far", min(left, recheck)
+	}
+	return "", 0
 }
 
 // removalReason says why what a removal leaves is no checkpoint.

@@ -93,19 +93,25 @@ func (s *Store) beginsSave(at place, c Caller) (r *run, name string, begins bool
 		return rec.run, rec.name, sv == nil || sv.failed != "" || s.beginsAttempt(sv, at.rel, tgid)
 	}
 	dir, name := split(at.path)
-	of := s.temporary(dir, name)
-	return s.runAt(dir), of, of != ""
+	of, _ := s.temporary(dir, name)
+	r = s.runAt(dir)
+	return r, of, r != nil && of != ""
 }
 
-// temporary is the checkpoint that a directory of a run will become; "" when it
-// will become none.
-func (s *Store) temporary(dir, name string) (of string) {
-	if r := s.runAt(dir); r != nil && r.layout() != nil {
-		if m, ok := r.layout().Match(name, true); ok && m.Kind == layout.Temp {
-			return m.Of
+// temporary reports whether a directory of a run is a trainer's temporary one, by
+// any layout while the run has none for certain, and which checkpoint it will
+// become; "" where nobody can tell.
+func (s *Store) temporary(dir, name string) (of string, is bool) {
+	among := s.layouts
+	if r := s.runAt(dir); r != nil && r.layout() != nil && !r.guessed.Load() {
+		among = []*layout.Layout{r.layout()}
+	}
+	for _, l := range among {
+		if m, ok := l.Match(name, true); ok && m.Kind == layout.Temp {
+			return m.Of, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // expected is how large a save may become: as the last one of its name, else as

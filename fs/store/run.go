@@ -17,6 +17,7 @@ type run struct {
 	fits    atomic.Pointer[layout.Layout] // set with all records of the run locked, and Store.mu
 	why     string                        // how the layout was found, for status; guarded by Store.mu
 	guessed atomic.Bool                   // by names alone: what a checkpoint holds may tell better
+	told    atomic.Bool                   // by what nobody else writes
 	records map[string]*record            // by keyOf; guarded by Store.mu
 	groups  int                           // how many of them are groups of files; guarded by Store.mu
 	views   atomic.Pointer[runViews]
@@ -139,10 +140,10 @@ func split(p string) (dir, name string) {
 // the layout of that run, or of any layout while the run has none, or a file of
 // one.
 func (s *Store) match(dir, name string, isDir bool) (*layout.Layout, layout.Match, bool) {
-	s.mu.RLock()
-	r := s.runs[dir]
-	s.mu.RUnlock()
-	among := s.layouts
+	if s.inTemporary(path.Join(dir, name)) {
+		return nil, layout.Match{}, false // whatever it is called there
+	}
+	r, among := s.runAt(dir), s.layouts
 	if r != nil && r.layout() != nil {
 		l := r.layout()
 		if m, ok := l.Match(name, isDir); ok || !r.guessed.Load() {
@@ -151,7 +152,10 @@ func (s *Store) match(dir, name string, isDir bool) (*layout.Layout, layout.Matc
 		among = s.covering(r)
 	}
 	for _, l := range among {
-		if m, ok := l.Match(name, isDir); ok && m.Checkpoint() {
+		switch m, ok := l.Match(name, isDir); {
+		case ok && m.Kind == layout.Temp:
+			return nil, layout.Match{}, false // a word like any other to those behind it
+		case ok && m.Checkpoint():
 			return l, m, true
 		}
 	}

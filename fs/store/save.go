@@ -162,7 +162,7 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		return nil, errors.Join(err, s.removeAll("save:undo", sv.dir()))
 	}
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
-	if sv.carries == nil {
+	if sv.carries == nil && !rec.pointer() { // which may be written before the checkpoint is whole
 		s.hurryOthers(rec)
 	}
 	s.log.Debug("save opened", "checkpoint", rec.path(), "save", sv.id)

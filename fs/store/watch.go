@@ -38,14 +38,14 @@ func (s *Store) unwatchSpace(f *File) {
 	}
 }
 
-// inTemporary reports whether a plain path lies in what will become a checkpoint.
+// inTemporary reports whether a path lies in what is to become a checkpoint.
 func (s *Store) inTemporary(p string) bool {
 	for end := 0; ; {
 		name, _, more := strings.Cut(p[end:], "/")
 		if !more {
 			return false
 		}
-		if s.temporary(strings.TrimSuffix(p[:end], "/"), name) != "" {
+		if _, is := s.temporary(strings.TrimSuffix(p[:end], "/"), name); is {
 			return true
 		}
 		end += len(name) + 1

@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 		os.Exit(writer(os.Args[1:]))
 	case "model":
 		os.Exit(modelWorker())
+	case "trace":
+		os.Exit(traceWorker(os.Args[1]))
 	}
 	flag.Parse()
 	flag.Set("test.parallel", "16") // they wait more than they work; it fails only for a flag that there is not
@@ -228,12 +230,19 @@ func (m *mounted) path(parts ...string) string {
 // eventually waits for a condition; the bound only ends a test that has failed.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+	if !within(ok) {
+		t.Fatalf("it never came to pass that %s", what)
+	}
+}
+
+func within(ok func() bool) bool {
 	for end := time.Now().Add(20 * time.Second); !ok(); {
 		if time.Now().After(end) {
-			t.Fatalf("it never came to pass that %s", what)
+			return false
 		}
 		time.Sleep(5 * time.Millisecond) // the pace of asking, not a wait for something to happen
 	}
+	return true
 }
 
 // copyRun copies the real run that a trainer left in the middle of epoch 3.

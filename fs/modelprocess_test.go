@@ -12,16 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// modelWorkerProcess is a process that does operations to a mount.
+// modelWorkerProcess is a process that does operations to a mount, one line each.
 type modelWorkerProcess struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-func startModelWorker() (*modelWorkerProcess, error) {
-	w := &modelWorkerProcess{cmd: exec.Command(os.Args[0])}
-	w.cmd.Env = append(os.Environ(), "CKPTFS_TEST_ROLE=model")
+func startModelWorker() (*modelWorkerProcess, error) { return startWorker("model") }
+
+func startWorker(role string, args ...string) (*modelWorkerProcess, error) {
+	w := &modelWorkerProcess{cmd: exec.Command(os.Args[0], args...)}
+	w.cmd.Env = append(os.Environ(), "CKPTFS_TEST_ROLE="+role)
 	w.cmd.Stderr = os.Stderr
 	var err error
 	if w.in, err = w.cmd.StdinPipe(); err != nil {

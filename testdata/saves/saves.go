@@ -38,38 +38,51 @@ func Content(token string, pad int) map[string][]byte {
 
 // withRecord rewrites a torch zip of the real run with a token, and a pad.
 func withRecord(name, token string, pad int) []byte {
-	content := original(name)
-	r, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	b, err := Stamp(original(name), token, pad)
 	if err != nil {
 		panic(err)
+	}
+	return b
+}
+
+// Stamp rewrites a torch zip with a record more that holds a token, and with one
+// of some length where pad is above 0.
+func Stamp(content []byte, token string, pad int) ([]byte, error) {
+	r, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return nil, err
 	}
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
 	stem, _, _ := strings.Cut(r.File[0].Name, "/")
-	add := func(name string, data []byte) {
+	add := func(name string, data []byte) error {
 		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
 		if err == nil {
 			_, err = f.Write(data)
 		}
-		if err != nil {
-			panic(err)
-		}
+		return err
 	}
 	for _, f := range r.File {
 		data, err := record(f)
-		if err != nil {
-			panic(err)
+		if err == nil {
+			err = add(f.Name, data)
 		}
-		add(f.Name, data)
+		if err != nil {
+			return nil, err
+		}
 	}
-	add(stem+"/token", []byte(token))
+	if err := add(stem+"/token", []byte(token)); err != nil {
+		return nil, err
+	}
 	if pad > 0 {
-		add(stem+"/pad", bytes.Repeat([]byte(token+"."), pad/(len(token)+1)))
+		if err := add(stem+"/pad", bytes.Repeat([]byte(token+"."), pad/(len(token)+1))); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.Close(); err != nil {
-		panic(err)
+		return nil, err
 	}
-	return out.Bytes()
+	return out.Bytes(), nil
 }
 
 // record reads one record of a zip and checks its CRC.

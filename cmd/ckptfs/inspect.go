@@ -21,7 +21,7 @@ func newInspectCommand() *cobra.Command {
 		Long: `Say what is in a checkpoint: its files, how far training had come and where it goes
 on from here, metrics, tensors, and whether optimizer, scheduler and scaler are there.
 CHECKPOINT is the path of a checkpoint or of a view, of a mount or of a directory that
-is not mounted. Of two, what differs is listed. No tensor is read.`,
+is not mounted, or of a copy. Of two, what differs is listed. No tensor is read.`,
 		Example: `  ckptfs inspect checkpoints/codebert/last_checkpoint
   ckptfs inspect checkpoints/codebert/resume checkpoints/codebert/best`,
 		Args: operands(1, 2, "one CHECKPOINT, or two to compare"),
@@ -39,7 +39,8 @@ type inspection struct {
 	Differences []difference `json:"differences"`
 }
 
-// inspected is one checkpoint.
+// inspected is one checkpoint. Run, kind and state are "" for a copy that lies in
+// no run.
 type inspected struct {
 	Path       string             `json:"path"` // as it was given
 	Run        string             `json:"run"`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,7 +13,8 @@ import (
 	"ckptfs/policy"
 )
 
-// located is the checkpoint that a path names.
+// located is the checkpoint that a path names. Of a copy that lies in no run, run
+// and row tell only its name.
 type located struct {
 	run    store.RunList
 	row    store.CheckpointRow
@@ -47,12 +47,47 @@ func findCheckpoint(opts askOptions, arg string) (*located, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !isDirectory(dir) {
+			continue // by-epoch/ where nothing is mounted
+		}
 		f, err := findInRun(opts, dir, name)
-		if f != nil || err != nil && !errors.Is(err, errNoDirectory) {
+		if f != nil || err != nil {
 			return f, err
 		}
 	}
-	return nil, nothingError("%s is no checkpoint and no view; ckptfs ls lists those of a run", arg)
+	f, err := findCopy(opts, abs)
+	if f == nil && err == nil {
+		err = nothingError("%s is no checkpoint and no view; ckptfs ls lists those of a run", arg)
+	}
+	return f, err
+}
+
+// findCopy is about a directory that lies in no run, or is called like none of
+// its checkpoints: what it holds tells what it is. It is nil where that tells
+// nothing. Files that lie in directories only are those of a run.
+func findCopy(opts askOptions, abs string) (*located, error) {
+	if !isDirectory(abs) {
+		return nil, nil
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return nil, fmt.Errorf("look into %s: %w", abs, err)
+	}
+	f := &located{root: root, match: layout.Match{Type: layout.Dir, Name: filepath.Base(abs)}}
+	f.row.Name = f.match.Name
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Type().IsRegular() && e.Name() != configName }) {
+		var cfg policy.Config
+		if cfg, err = loadConfig(abs, opts.config); err == nil {
+			f.layout = layout.Recognise(cfg.AllLayouts(), root.FS())
+		}
+	}
+	if err != nil || f.layout == nil {
+		f.Close() // it was only read
+		return nil, err
+	}
+	f.run.Layout = f.layout.Name
+	return f, nil
 }
 
 // findInRun finds a name or a view in the run at a directory, nil where it has
@@ -61,6 +96,11 @@ func findInRun(opts askOptions, dir, name string) (*located, error) {
 	t, err := findTarget(dir)
 	if err != nil {
 		return nil, err
+	}
+	if !t.isMounted() {
+		if known, err := couldBe(opts, t, name); err != nil || !known {
+			return nil, err
+		}
 	}
 	src, err := look(t, opts.config)
 	if err != nil {
@@ -92,6 +132,34 @@ func findInRun(opts askOptions, dir, name string) (*located, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// couldBe reports whether a directory that is not mounted has a checkpoint or a
+// view called so, by the names alone. It is asked before all that lies below the
+// directory is looked at, which may be a home.
+func couldBe(opts askOptions, t target, name string) (bool, error) {
+	cfg, err := loadConfig(t.root, opts.config)
+	if err != nil {
+		return false, err
+	}
+	view, _, _ := strings.Cut(strings.TrimPrefix(name, "@"), "/")
+	v := cfg.Views
+	if view != "" && slices.Contains([]string{v.Latest, v.Resume, v.Best, v.ByEpoch, v.ByStep}, view) {
+		return true, nil
+	}
+	entries, err := os.ReadDir(t.path())
+	if err != nil {
+		return false, fmt.Errorf("look into %s: %w", t.path(), err)
+	}
+	for _, e := range entries {
+		isDir := e.IsDir() || e.Type()&fs.ModeSymlink != 0 && isDirectory(filepath.Join(t.path(), e.Name()))
+		for _, l := range cfg.AllLayouts() {
+			if m, ok := l.Match(e.Name(), isDir); ok && m.Name == name {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // findRow is the row of a name, else the one that a view shows. The real name goes

@@ -39,7 +39,11 @@ func printCheckpoint(out io.Writer, c inspected) error {
 	}
 	facts := newTable(out)
 	fmt.Fprintf(out, "%s\n", name)
-	fmt.Fprintf(facts, "  kind\t%s of %s, %s\n", c.Kind, c.Layout, state)
+	if c.Kind == "" {
+		fmt.Fprintf(facts, "  kind\ta copy, of %s\n", c.Layout)
+	} else {
+		fmt.Fprintf(facts, "  kind\t%s of %s, %s\n", c.Kind, c.Layout, state)
+	}
 	fmt.Fprintf(facts, "  progress\t%s\n", c.Resuming)
 	if c.GlobalStep != nil && c.Step != nil { // else it is the progress
 		fmt.Fprintf(facts, "  step\t%d of the run\n", *c.GlobalStep)

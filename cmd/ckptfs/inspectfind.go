@@ -64,7 +64,7 @@ func findCheckpoint(opts askOptions, arg string) (*located, error) {
 
 // findCopy is about a directory that lies in no run, or is called like none of
 // its checkpoints: what it holds tells what it is. It is nil where that tells
-// nothing. Files that lie in directories only are those of a run.
+// nothing.
 func findCopy(opts askOptions, abs string) (*located, error) {
 	if !isDirectory(abs) {
 		return nil, nil
@@ -75,12 +75,9 @@ func findCopy(opts askOptions, abs string) (*located, error) {
 	}
 	f := &located{root: root, match: layout.Match{Type: layout.Dir, Name: filepath.Base(abs)}}
 	f.row.Name = f.match.Name
-	entries, err := fs.ReadDir(root.FS(), ".")
-	if err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Type().IsRegular() && e.Name() != configName }) {
-		var cfg policy.Config
-		if cfg, err = loadConfig(abs, opts.config); err == nil {
-			f.layout = layout.Recognise(cfg.AllLayouts(), root.FS())
-		}
+	cfg, err := loadConfig(abs, opts.config)
+	if err == nil {
+		f.layout = layout.Recognise(cfg.AllLayouts(), root.FS())
 	}
 	if err != nil || f.layout == nil {
 		f.Close() // it was only read

@@ -230,12 +230,27 @@ func (m *model) mayCommit(r *record) {
 	switch {
 	case n > 0 && same(r.may[n-1].tree, dir):
 		maps.Copy(r.may[n-1].open, open)
+		loosen(r.may[n-1].tree, dir)
 		return
 	case n == 0 && r.natural != nil && same(r.natural.tree, dir) && len(open) == 0:
 		return
 	}
 	r.may = append(r.may, candidate{snapshot(dir), open})
 	m.everWhole[m.showOwn(dir)] = true
+}
+
+// loosen says of files that were written again as they were in a version that may
+// be committed that their numbers may be those of that.
+func loosen(before, dir *entry) {
+	for name, kid := range dir.kids {
+		switch was := before.kids[name]; {
+		case was == nil:
+		case kid.kind == 'd':
+			loosen(was, kid)
+		case was != kid:
+			kid.loose = true
+		}
+	}
 }
 
 // showOwn is show without strangers.

@@ -84,6 +84,21 @@ func TestRunIsRecognised(t *testing.T) {
 	}
 }
 
+// What a save lacks is said by name as soon as somebody asks.
+func TestMissingIsSaidAtOnce(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		p := b.process()
+		p.put("checkpoint-7/config.json", "checkpoint-7/model.safetensors")
+		if got := b.Status().Runs[0].Saves[0].Missing; !slices.Equal(got, []string{"trainer_state.json"}) {
+			t.Errorf("it lacks %q", got)
+		}
+		p.put("checkpoint-7/model.safetensors.index.json")
+		if got := strings.Join(b.Status().Runs[0].Saves[0].Missing, ", "); !strings.Contains(got, "trainer_state.json") {
+			t.Errorf("then it lacks %q", got)
+		}
+	})
+}
+
 // Two trainers in sibling directories each get their own.
 func TestSiblingRuns(t *testing.T) {
 	inBubble(t, func(b *bench) {

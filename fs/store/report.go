@@ -283,11 +283,15 @@ func (s *Store) Status() StatusReport {
 func (s *Store) saves(r *run) []SaveStatus {
 	out := []SaveStatus{}
 	for _, rec := range s.recordsOf(r) {
+		var unjudged *save // not quiet for long enough: who asks wants to know now
 		rec.mu.RLock()
 		for _, sv := range rec.saves {
 			st := SaveStatus{Name: rec.name, Missing: sv.lacks(), State: "open"}
-			if sv.sealed {
+			switch {
+			case sv.sealed:
 				st.State = "committing"
+			case len(st.Missing) == 0:
+				unjudged = sv
 			}
 			for _, d := range rec.drafts {
 				if d.save == sv {
@@ -301,6 +305,10 @@ func (s *Store) saves(r *run) []SaveStatus {
 			out = append(out, st)
 		}
 		rec.mu.RUnlock()
+		if unjudged != nil { // the last, since only that takes changes
+			v := s.inspectSave(rec, unjudged)
+			out[len(out)-1].Missing = append(out[len(out)-1].Missing, slices.Concat(v.report.Missing, v.report.Problems)...)
+		}
 	}
 	slices.SortFunc(out, func(a, b SaveStatus) int { return strings.Compare(a.Name, b.Name) })
 	return out

@@ -254,7 +254,9 @@ func loosen(before, dir *entry) {
 }
 
 // showOwn is show without strangers.
-func (m *model) showOwn(dir *entry) string { return showBut(dir, m.layout.Stranger) }
+func (m *model) showOwn(dir *entry) string { return showBut(dir, m.stranger) }
+
+func (m *model) stranger(rel string) bool { return m.layout.Stranger(layout.Dir, rel) }
 
 // writable reports whether a process can still write to a file below dir that is
 // no stranger.
@@ -263,11 +265,11 @@ func (m *model) writable(dir *entry) bool {
 	dir.below("", func(rel string, e *entry) {
 		for name, d := range e.drafts {
 			closed := d.visible && !slices.ContainsFunc(d.handles, func(h *handle) bool { return !h.flushed })
-			found = found || !closed && !m.layout.Stranger(path.Join(rel, name))
+			found = found || !closed && !m.stranger(path.Join(rel, name))
 		}
 		for _, fds := range m.open {
 			for _, h := range fds {
-				found = found || h.file == e && h.draft == nil && h.flags != "r" && !m.layout.Stranger(rel)
+				found = found || h.file == e && h.draft == nil && h.flags != "r" && !m.stranger(rel)
 			}
 		}
 	})
@@ -320,7 +322,7 @@ func (m *model) due(r *record) {
 		for _, name := range sortedKeys(e.drafts) {
 			d := e.drafts[name]
 			open := slices.ContainsFunc(d.handles, func(h *handle) bool { return !h.flushed })
-			if !d.visible || open || len(d.handles) == 0 || m.layout.Stranger(path.Join(rel, name)) {
+			if !d.visible || open || len(d.handles) == 0 || m.stranger(path.Join(rel, name)) {
 				continue
 			}
 			own := *d.file

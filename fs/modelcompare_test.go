@@ -257,7 +257,7 @@ func (l *life) compareViews(seen map[string]*entry) error {
 		dir, _ := path.Split(key)
 		index := strings.HasSuffix(dir, "by-epoch/") || strings.HasSuffix(dir, "by-step/")
 		switch {
-		case index && !l.model.everWhole[showSeenBut(got, l.model.layout.Stranger)]:
+		case index && !l.model.everWhole[showSeenBut(got, l.model.stranger)]:
 			return fmt.Errorf("%s shows %s, which was never committed", key, showSeen(got))
 		case !index && !expected[key]:
 			return fmt.Errorf("%s shows %s; want none", key, showSeen(got))

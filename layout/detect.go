@@ -123,7 +123,7 @@ func (l *Layout) proves(fsys fs.FS, m Match) bool {
 	_ = fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil || d.IsDir():
-		case matchesAny(l.telltale.files, path), d.Type().IsRegular() && l.holdsKey(fsys, path):
+		case matchesAny(l.telltale.files, path), d.Type().IsRegular() && l.holdsKey(fsys, m, path):
 			told = true
 			return fs.SkipAll
 		}
@@ -133,8 +133,8 @@ func (l *Layout) proves(fsys fs.FS, m Match) bool {
 }
 
 // holdsKey reports whether the metadata of a file has one of the telltale keys.
-func (l *Layout) holdsKey(fsys fs.FS, path string) bool {
-	if len(l.telltale.keys) == 0 || l.file(path) == nil {
+func (l *Layout) holdsKey(fsys fs.FS, m Match, path string) bool {
+	if len(l.telltale.keys) == 0 || l.file(m.Type, path) == nil {
 		return false
 	}
 	f, err := fsys.Open(path)

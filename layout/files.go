@@ -26,18 +26,18 @@ type file struct {
 	keys    []string // what their metadata has to hold
 }
 
-// Core reports whether a file belongs to the set that must come from one save:
-// weights, optimizer, trainer state.
-func (l *Layout) Core(path string) bool {
-	return slices.ContainsFunc(l.groups, func(g group) bool { return g.core && g.has(path) })
+// Core reports whether a file of a checkpoint of a type belongs to the set that
+// must come from one save: weights, optimizer, trainer state.
+func (l *Layout) Core(typ Type, path string) bool {
+	return slices.ContainsFunc(l.groups, func(g group) bool { return g.typ == typ && g.core && g.has(path) })
 }
 
-// CoreGroups lists the core files: of each group at least one pattern that has
-// a file must have been rewritten for a save to be whole.
-func (l *Layout) CoreGroups() [][]string {
+// CoreGroups lists the core files of checkpoints of a type: of each group at least
+// one pattern that has a file must have been rewritten for a save to be whole.
+func (l *Layout) CoreGroups(typ Type) [][]string {
 	var all [][]string
 	for _, g := range l.groups {
-		if g.core {
+		if g.typ == typ && g.core {
 			all = append(all, g.patterns())
 		}
 	}
@@ -47,11 +47,12 @@ func (l *Layout) CoreGroups() [][]string {
 // InGroup reports whether a file is one of a group that CoreGroups gave.
 func InGroup(group []string, path string) bool { return matchesAny(group, path) }
 
-// file finds what is known about a file, nil when nothing is.
-func (l *Layout) file(path string) *file {
+// file finds what is known about a file of a checkpoint of a type, nil when
+// nothing is.
+func (l *Layout) file(typ Type, path string) *file {
 	for _, g := range l.groups {
 		for i := range g.anyOf {
-			if matches(g.anyOf[i].pattern, path) {
+			if g.typ == typ && matches(g.anyOf[i].pattern, path) {
 				return &g.anyOf[i]
 			}
 		}

@@ -86,21 +86,21 @@ func (in *inspection) visit(path string, d fs.DirEntry, err error) error {
 	if err != nil {
 		return err
 	}
-	if f := in.layout.file(path); f != nil {
+	if f := in.layout.file(in.typ, path); f != nil {
 		if res.Problem == "" {
 			res.Problem = f.misplaced(res, size)
 		}
 		in.keys = append(in.keys, f.missingKeys(path, res)...)
 	}
 	in.keep(path, res.Scalars)
-	if res.Problem != "" && !in.layout.Stranger(path) {
+	if res.Problem != "" && !in.layout.Stranger(in.typ, path) {
 		in.report.Problems = append(in.report.Problems, path+": "+res.Problem)
 	}
 	in.report.Files = append(in.report.Files, FileReport{
 		Path:     path,
 		Format:   res.Format,
 		Size:     size,
-		Core:     in.layout.Core(path),
+		Core:     in.layout.Core(in.typ, path),
 		Proven:   res.Proven,
 		Checked:  res.Checked,
 		Verified: res.Verified,

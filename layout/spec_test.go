@@ -38,14 +38,14 @@ func TestBuiltinLayouts(t *testing.T) {
 func TestCoreFiles(t *testing.T) {
 	l := enstack(t)
 	want := [][]string{{"config.json"}, {"training_state.pth"}, {"model.safetensors", "pytorch_model.bin"}}
-	if d := cmp.Diff(want, l.CoreGroups()); d != "" {
+	if d := cmp.Diff(want, l.CoreGroups(Dir)); d != "" {
 		t.Error(d)
 	}
 	for path, want := range map[string]bool{
 		"training_state.pth": true, "model.safetensors": true, "pytorch_model.bin": true, "config.json": true,
 		"generation_config.json": false, "training_state.pth.backup": false, "old/config.json": false,
 	} {
-		if got := l.Core(path); got != want {
+		if got := l.Core(Dir, path); got != want {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
@@ -96,7 +96,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, name string) {
 		if l, err := Parse("fuzz", data); err == nil {
 			l.Match(name, true)
-			l.Core(name)
+			l.Core(Dir, name)
 			l.Ignored(name)
 		}
 	})

@@ -12,7 +12,7 @@ func TestStranger(t *testing.T) {
 		"config.json": false, "training_state.pth": false, "pytorch_model.bin": false,
 		"more.safetensors": false, "ema.PT": false, "a.pth.tar": false, "old/config.json": true,
 	} {
-		if got := l.Stranger(name); got != want {
+		if got := l.Stranger(Dir, name); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -20,7 +20,7 @@ func TestStranger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if none.Stranger("train.log") {
+	if none.Stranger(Dir, "train.log") {
 		t.Error("a layout that names no files knows strangers")
 	}
 }

@@ -15,9 +15,15 @@ import (
 // when the first change comes from a new process after one that changed the
 // save has died badly.
 
+// core reports whether a file is one of those that must come from one save.
+func (rec *record) core(rel string) bool {
+	l := rec.run.layout()
+	return l != nil && l.Core(rec.match.Type, rel)
+}
+
 // core notes that a core file was published. Needs rec.mu.
 func (s *Store) core(sv *save, rel string) {
-	if l := sv.rec.run.layout(); l != nil && l.Core(rel) {
+	if sv.rec.core(rel) {
 		sv.order = append(sv.order, rel)
 	}
 }
@@ -34,10 +40,10 @@ func (s *Store) beginsAttempt(sv *save, rel string, tgid uint32) bool {
 	if _, known := sv.writers[tgid]; !known && tgid != 0 && (len(sv.held) > 0 || sv.authorDied()) {
 		return true
 	}
-	if l := sv.rec.run.layout(); sv.arrived && l != nil && l.Core(rel) {
+	if sv.arrived && sv.rec.core(rel) {
 		return true // it was whole: nobody knows which file of it was the last
 	}
-	if l := sv.rec.run.layout(); sv.mixed && l != nil && l.Core(rel) && s.clock.Now().Sub(sv.changed) >= patience {
+	if sv.mixed && sv.rec.core(rel) && s.clock.Now().Sub(sv.changed) >= patience {
 		return true // after one that was given up, the next save begins with whatever file comes first
 	}
 	i := slices.Index(sv.order, rel)
@@ -91,7 +97,7 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	}
 	sv.attempts++
 	for rel := range sv.rewritten {
-		sv.mixed = sv.mixed || rec.run.layout().Core(rel)
+		sv.mixed = sv.mixed || rec.core(rel)
 	}
 	sv.recovered, sv.arrived, sv.leftOpen = false, false, false
 	sv.hands, sv.shared = nil, false
@@ -113,7 +119,7 @@ func (s *Store) coreRewritten(sv *save) bool { return len(s.oldCore(sv)) == 0 }
 // oldCore lists the core files that an attempt has found, and of whose group it
 // has written none. Needs rec.mu.
 func (s *Store) oldCore(sv *save) (old []string) {
-	for _, group := range sv.rec.run.layout().CoreGroups() {
+	for _, group := range sv.rec.run.layout().CoreGroups(sv.rec.match.Type) {
 		if slices.ContainsFunc(sv.order, func(rel string) bool { return layout.InGroup(group, rel) }) {
 			continue
 		}

@@ -231,7 +231,7 @@ func (s *Store) foundInBase(sv *save) bool {
 		}
 	}
 	for rel, ino := range sv.found {
-		if known[rel] != ino && sv.rec.run.layout().Core(rel) {
+		if known[rel] != ino && sv.rec.core(rel) {
 			return false
 		}
 	}

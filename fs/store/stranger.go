@@ -24,7 +24,7 @@ const patience = 30 * time.Second
 // stranger reports whether rel is a stranger in the record's checkpoint.
 func (rec *record) stranger(rel string) bool {
 	l := rec.run.layout()
-	return l != nil && l.Stranger(rel)
+	return l != nil && l.Stranger(rec.match.Type, rel)
 }
 
 // open reports whether somebody has, or is about to have, the file of a draft

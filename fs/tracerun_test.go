@@ -162,14 +162,9 @@ func (r *replay) views() (map[string]shown, error) {
 	}
 	out := map[string]shown{}
 	for _, name := range names {
-		p := r.m.path(r.run, name)
-		checkpoint, err := shownBy(p)
-		if err == unix.ENOENT {
+		s, err := lookInto(r.m.path(r.run, name))
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
-		}
-		s := shown{checkpoint: checkpoint}
-		if err == nil {
-			s.content, err = treeDigest(p)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -179,11 +174,22 @@ func (r *replay) views() (map[string]shown, error) {
 	return out, nil
 }
 
-// shownBy is the checkpoint that a view shows.
-func shownBy(view string) (string, error) {
+// lookInto reads what a view shows from one directory that is opened once: by its
+// path it may be another one from one file to the next.
+func lookInto(view string) (s shown, err error) {
+	d, err := os.Open(view)
+	if err != nil {
+		return s, err
+	}
+	defer d.Close() // it was only read
 	buf := make([]byte, 256)
-	n, err := unix.Getxattr(view, "user.ckptfs.target", buf)
-	return string(buf[:max(n, 0)]), err
+	n, err := unix.Fgetxattr(int(d.Fd()), "user.ckptfs.target", buf)
+	if err != nil {
+		return s, err
+	}
+	s.checkpoint = string(buf[:n])
+	s.content, err = treeDigest(fmt.Sprintf("/proc/self/fd/%d/.", d.Fd()))
+	return s, err
 }
 
 // treeDigest tells contents of checkpoints apart, of directories and of files.

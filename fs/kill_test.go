@@ -194,7 +194,7 @@ func (k *killing) round(i int) {
 // start runs a trainer whose tokens are higher than all before.
 func (k *killing) start(kind, pattern string, i int) {
 	k.story = append(k.story, "train "+pattern+" by "+kind)
-	tr := startTrainer(k.t, k.m.mnt, pattern, kind, i*1000+1)
+	tr := startTrainer(k.t, k.m.mnt, pattern, kind, (i+1)*1000+1) // further than the real run was
 	k.trainers = append(k.trainers, tr)
 	if k.rnd.IntN(2) == 0 {
 		select {

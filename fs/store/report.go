@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -149,11 +150,12 @@ func (s *Store) List(all bool) ListReport {
 		rv := s.candidates(r)
 		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 		list := RunList{Path: r.shown(), Layout: r.layoutName(), Checkpoints: []CheckpointRow{}}
+		views := s.viewsShowing(rv)
 		for i, c := range rv.candidates {
 			if c.State == policy.History && !all {
 				continue
 			}
-			list.Checkpoints = append(list.Checkpoints, s.row(rv, i))
+			list.Checkpoints = append(list.Checkpoints, row(c, views[i]))
 		}
 		list.Checkpoints = append(list.Checkpoints, s.aliasRows(r)...)
 		if all {
@@ -164,11 +166,13 @@ func (s *Store) List(all bool) ListReport {
 	return rep
 }
 
-func (s *Store) row(rv *runViews, i int) CheckpointRow {
-	c := rv.candidates[i]
+func row(c policy.Checkpoint, views []string) CheckpointRow {
+	if views == nil {
+		views = []string{}
+	}
 	row := CheckpointRow{
 		Name: c.Name, Kind: c.Kind, Epoch: c.Epoch, Step: c.Step, GlobalStep: c.GlobalStep,
-		Size: c.Size, State: c.State, Version: c.ID, Views: s.viewsShowing(rv, i),
+		Size: c.Size, State: c.State, Version: c.ID, Views: views,
 		Pinned: c.Pinned, Saving: c.Saving, InUse: c.InUse, Reason: c.Reason,
 	}
 	if !c.CommittedAt.IsZero() {
@@ -181,30 +185,27 @@ func (s *Store) row(rv *runViews, i int) CheckpointRow {
 	return row
 }
 
-// viewsShowing names the views that resolve to a candidate.
-func (s *Store) viewsShowing(rv *runViews, i int) []string {
+// viewsShowing names the views that resolve to each candidate.
+func (s *Store) viewsShowing(rv *runViews) [][]string {
 	n := s.cfg.Views
-	out := []string{}
+	out := make([][]string, len(rv.candidates))
 	for _, v := range []struct {
 		name string
 		res  policy.Resolution
 	}{{n.Latest, rv.views.Latest}, {n.Resume, rv.views.Resume}, {n.Best, rv.views.Best}} {
-		if v.res.Target == i && v.name != "" {
-			out = append(out, v.name)
+		if i := v.res.Target; i >= 0 && v.name != "" {
+			out[i] = append(out[i], v.name)
 		}
 	}
 	for _, index := range []struct {
 		name    string
 		numbers map[int64]int
 	}{{n.ByEpoch, rv.views.ByEpoch}, {n.ByStep, rv.views.ByStep}} {
-		var hits []string
-		for number, at := range index.numbers {
-			if at == i && index.name != "" {
-				hits = append(hits, path.Join(index.name, strconv.FormatInt(number, 10)))
+		for _, number := range slices.Sorted(maps.Keys(index.numbers)) {
+			if i := index.numbers[number]; index.name != "" {
+				out[i] = append(out[i], path.Join(index.name, strconv.FormatInt(number, 10)))
 			}
 		}
-		sort.Strings(hits)
-		out = append(out, hits...)
 	}
 	return out
 }

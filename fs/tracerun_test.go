@@ -142,9 +142,23 @@ type shown struct{ checkpoint, content string }
 
 func (s shown) String() string { return s.checkpoint }
 
-// views reads all views of the run through the mount, with all that they hold.
-// Those whose names the trainer has for itself have an @.
+// views reads all views of the run as they are at one moment: a commit may come
+// between two of them, and then they are read again.
 func (r *replay) views() (map[string]shown, error) {
+	before, err := r.readViews()
+	for err == nil {
+		var now map[string]shown
+		if now, err = r.readViews(); maps.Equal(before, now) {
+			break
+		}
+		before = now
+	}
+	return before, err
+}
+
+// readViews reads them through the mount, one by one, with all that they hold.
+// Those whose names the trainer has for itself have an @.
+func (r *replay) readViews() (map[string]shown, error) {
 	names := []string{"latest", "resume", "best"}
 	for i, name := range names {
 		if slices.ContainsFunc(r.states, func(s map[string]string) bool { return s["@"+name] != "" }) {

@@ -16,6 +16,7 @@ type Config struct {
 	Best      BestPolicy
 	Save      SavePolicy
 	Retention Retention
+	Scrub     time.Duration // how often every committed byte is read again; 0 = never
 }
 
 // ViewNames are the names of the virtual directories; "" hides one altogether.

@@ -44,6 +44,7 @@ func TestParseFull(t *testing.T) {
 			ProtectLast: false,
 			DryRun:      true,
 		},
+		Scrub: 30 * 24 * time.Hour,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
@@ -73,12 +74,12 @@ func TestParseRefuses(t *testing.T) {
 			`f.yaml:3: unknown key "keeplast" in retention.mid_epoch; did you mean "keep_last"?`},
 		{"underscore for a dash", "views: {by_epoch: e}", `f.yaml:1: unknown key "by_epoch" in views; did you mean "by-epoch"?`},
 		{"key of another kind", "retention:\n  best: {keep_last: 1}", `f.yaml:2: unknown key "keep_last" in retention.best; the keys here are keep`},
-		{"nothing near", "colour: red", `f.yaml:1: unknown key "colour"; the keys here are layout, layouts, views, resume, best, save, retention`},
+		{"nothing near", "colour: red", `f.yaml:1: unknown key "colour"; the keys here are layout, layouts, views, resume, best, save, retention, scrub`},
 		{"merge key", "save: &s {settle: 1s}\nretention: {<<: *s}",
 			`f.yaml:2: unknown key "<<" in retention; the keys here are mid_epoch, epoch_end, best, history, max_total, min_free, trash_ttl, protect_last, dry_run`},
 		{"twice", "layout: auto\nlayout: enstack", `f.yaml:2: layout is given twice, first on line 1`},
 		{"section is a word", "save: 1s", `f.yaml:1: save holds the keys settle, durability, incomplete_ttl, not "1s"`},
-		{"file is a list", "- a", `f.yaml:1: the file holds the keys layout, layouts, views, resume, best, save, retention, not a list`},
+		{"file is a list", "- a", `f.yaml:1: the file holds the keys layout, layouts, views, resume, best, save, retention, scrub, not a list`},
 		{"word is a section", "layout: {name: x}", `f.yaml:1: layout takes one value, not a mapping`},
 		{"word is an alias", "best: {metric: &m f1, mode: *m}", `f.yaml:1: best.mode takes one value, not an alias`},
 		{"list is a word", "resume: {order: last}", `f.yaml:1: resume.order takes a list, such as [a, b], not "last"`},
@@ -98,6 +99,7 @@ func TestParseRefuses(t *testing.T) {
 			`f.yaml:1: save.settle: "-5s" is not a duration; write a number and a unit, such as 500ms, 10m, 24h, 7d or 2w`},
 		{"age of nothing", "retention: {mid_epoch: {max_age: 0s}}",
 			`f.yaml:1: retention.mid_epoch.max_age: "0s" would keep nothing; leave the key out for no limit`},
+		{"scrubbing without a break", "scrub: 1m", `f.yaml:1: scrub: "1m" is less than 1h; write more, or leave the key out for never`},
 		{"size without sense", "retention: {max_total: lots}",
 			`f.yaml:1: retention.max_total: "lots" is not a size; write a number and a unit, such as 500MB, 50GB or 1.5TiB`},
 		{"size over 8 EiB", "retention: {max_total: 10EB}",
@@ -118,7 +120,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown anchor", "layout: *x", `f.yaml: unknown anchor 'x' referenced`},
 		{"a section called null", "save: !!null {settle: 1s, settle2: 1s}", `f.yaml:1: unknown key "settle2" in save; did you mean "settle"?`},
 		{"everything wrong is told at once", "a: 1\nsave: {settle: x, b: 2}",
-			`f.yaml:1: unknown key "a"; the keys here are layout, layouts, views, resume, best, save, retention` + "\n" +
+			`f.yaml:1: unknown key "a"; the keys here are layout, layouts, views, resume, best, save, retention, scrub` + "\n" +
 				`f.yaml:2: save.settle: "x" is not a duration; write a number and a unit, such as 500ms, 10m, 24h, 7d or 2w` + "\n" +
 				`f.yaml:2: unknown key "b" in save; the keys here are settle, durability, incomplete_ttl`},
 	}
@@ -192,6 +194,10 @@ var config = rapid.Custom(func(t *rapid.T) Config {
 			ProtectLast: rapid.Bool().Draw(t, "protect_last"),
 			DryRun:      rapid.Bool().Draw(t, "dry_run"),
 		},
+		Scrub: rapid.OneOf(
+			rapid.Just(time.Duration(0)),
+			rapid.Map(rapid.Int64Min(int64(shortestPeriod)), func(n int64) time.Duration { return time.Duration(n) }),
+		).Draw(t, "scrub"),
 	}
 })
 

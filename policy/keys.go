@@ -198,4 +198,8 @@ var root = key{keys: []key{
 			},
 		},
 	},
+	{
+		name: "scrub", example: "7d", value: period(func(c *Config) *time.Duration { return &c.Scrub }),
+		doc: "how often a mount reads all that is committed again, when nobody else needs the disk",
+	},
 }}

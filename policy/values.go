@@ -88,6 +88,20 @@ func age(field func(*Config) *time.Duration) value {
 	}, unlessZero(formatDuration))
 }
 
+// shortestPeriod bounds what is done again and again.
+const shortestPeriod = time.Hour
+
+// period is how often something is done; without one it never is.
+func period(field func(*Config) *time.Duration) value {
+	return scalar(field, func(s string) (time.Duration, error) {
+		d, err := ParseDuration(s)
+		if err == nil && d < shortestPeriod {
+			err = fmt.Errorf("%q is less than %s; write more, or leave the key out for never", s, formatDuration(shortestPeriod))
+		}
+		return d, err
+	}, unlessZero(formatDuration))
+}
+
 // size is a number of bytes that is a limit; without one it is not set.
 func size(field func(*Config) *int64) value {
 	return scalar(field, ParseSize, unlessZero(formatSize))

@@ -35,6 +35,20 @@ func (in *inspection) index(p string, r io.ReaderAt, size int64) (problem string
 	return ""
 }
 
+// lists are the files that the indexes of a checkpoint list.
+func (in *inspection) lists() map[string][]string {
+	var all map[string][]string
+	for _, idx := range in.indexes {
+		if all == nil {
+			all = map[string][]string{}
+		}
+		for _, name := range slices.Sorted(maps.Keys(idx.needs)) {
+			all[idx.path] = append(all[idx.path], path.Join(path.Dir(idx.path), name))
+		}
+	}
+	return all
+}
+
 // lacking says in words which files are not there, or too short.
 func (idx index) lacking(files []FileReport) (all []string) {
 	sizes := map[string]int64{}

@@ -42,6 +42,7 @@ func (l *Layout) inspect(fsys fs.FS, m Match, check check) (Report, error) {
 		return Report{}, fmt.Errorf("inspect checkpoint: %w", err)
 	}
 	in.report.Missing = in.missing()
+	in.report.Lists = in.lists()
 	in.report.Progress = l.metadata.progress(m, in.scalars)
 	in.report.Metrics = l.metadata.metrics(m, in.scalars)
 	in.report.BestName = l.metadata.best(in.scalars)

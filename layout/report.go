@@ -4,11 +4,12 @@ package layout
 // comes from loading tensors.
 type Report struct {
 	Progress Progress
-	Metrics  map[string]float64 // by the name in the metadata, e.g. "best_val_f1"; what is not finite is left out
-	BestName string             // the checkpoint that this one's metadata calls the best so far; "" when it calls none
-	Files    []FileReport       // every regular file, sorted by path
-	Missing  []string           // what the layout requires and is not there, in words that can follow "missing: "
-	Problems []string           // "path: what is wrong", one per damaged file that is no stranger
+	Metrics  map[string]float64  // by the name in the metadata, e.g. "best_val_f1"; what is not finite is left out
+	BestName string              // the checkpoint that this one's metadata calls the best so far; "" when it calls none
+	Files    []FileReport        // every regular file, sorted by path
+	Lists    map[string][]string // the files that an index lists, by the path of the index; nil without one
+	Missing  []string            // what the layout requires and is not there, in words that can follow "missing: "
+	Problems []string            // "path: what is wrong", one per damaged file that is no stranger
 }
 
 // FileReport is one file of a checkpoint.

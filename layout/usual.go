@@ -3,6 +3,7 @@ package layout
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -49,6 +50,27 @@ func Ranks(files []string) int {
 	}
 	return ranks
 }
+
+// Set names the set that a file of a checkpoint is one of: those whose names
+// differ in their numbers only, and not in how many there are. Ranks write one
+// file each of a set, and a save writes all of it.
+func (l *Layout) Set(file string) string {
+	from, to := 0, 0 // where the name says how many there are
+	if at := howMany.FindStringIndex(file); at != nil {
+		from, to = at[0], at[1]
+	}
+	for _, c := range l.counted {
+		i := c.name.SubexpIndex("count")
+		if at := c.name.FindStringSubmatchIndex(file); i > 0 && at != nil && at[2*i] >= 0 {
+			from, to = at[2*i], at[2*i+1]
+		}
+	}
+	return wildcard(file[:from]) + file[from:to] + wildcard(file[to:])
+}
+
+// howMany matches the number of files in a name: model-00001-of-00003,
+// rank_0_world_size_8.
+var howMany = regexp.MustCompile(`(?:[-_.]of|world[-_]?size)[-_]?\d+`)
 
 // shape counts the files of each pattern.
 func shape(files []string) map[string]int {

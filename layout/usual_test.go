@@ -43,6 +43,31 @@ func TestAlike(t *testing.T) {
 	}
 }
 
+// Ranks of one save write files of one set, of another number of ranks they do not.
+func TestSet(t *testing.T) {
+	l, err := ByName(Builtin(), "verl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", true},
+		{"model-00001-of-00002.safetensors", "model-00002-of-00003.safetensors", false},
+		{"actor/model_world_size_8_rank_0.pt", "actor/model_world_size_8_rank_7.pt", true},
+		{"actor/model_world_size_8_rank_0.pt", "actor/model_world_size_4_rank_0.pt", false},
+		{"actor/model_world_size_8_rank_0.pt", "critic/model_world_size_8_rank_0.pt", false},
+		{"zero_pp_rank_0_mp_rank_00_optim_states.pt", "zero_pp_rank_3_mp_rank_01_optim_states.pt", true},
+		{"__0_0.distcp", "__13_2.distcp", true}, {"__0_0.distcp", ".metadata", false},
+		{"model.safetensors", "model.safetensors", true}, {"pytorch_model.bin", "model.safetensors", false},
+	} {
+		if got := l.Set(c.a) == l.Set(c.b); got != c.want {
+			t.Errorf("%s (%s) and %s (%s): %v", c.a, l.Set(c.a), c.b, l.Set(c.b), got)
+		}
+	}
+}
+
 // A checkpoint lacks nothing against itself, nor against a part of itself.
 func TestLackingAgainstItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

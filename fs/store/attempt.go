@@ -1,7 +1,6 @@
 package store
 
 import (
-	"maps"
 	"path"
 	"slices"
 
@@ -14,6 +13,11 @@ import (
 // has published is changed again after another core file was published, or
 // when the first change comes from a new process after one that changed the
 // save has died badly.
+//
+// A core file that is written twice with no other in between may be either: the
+// trainer goes over its last file, or begins its next attempt with it. While it
+// lives the next core file tells. Should ckptfs die first nobody can, so that it
+// is written down before it happens.
 
 // core reports whether a file is one of those that must come from one save.
 func (rec *record) core(rel string) bool {
@@ -66,14 +70,14 @@ func (s *Store) beginFresh(sv *save, durable bool) error {
 	if err != nil {
 		return err
 	}
-	sv.order = nil
+	sv.order, sv.twice, sv.torn = nil, false, false
 	sv.found = map[string]uint64{}
 	for _, e := range tree {
 		if !e.st.IsDir() {
 			sv.found[e.rel] = e.st.Ino
 		}
 	}
-	return s.writeSaveNote(sv, durable)
+	return s.writeSaveNote("save:note", sv, durable)
 }
 
 // newAttempt ends the attempt of a save. If the save is complete as it stands,
@@ -81,14 +85,8 @@ func (s *Store) beginFresh(sv *save, durable bool) error {
 // all core files count as not rewritten. Needs rec.mu.
 func (s *Store) newAttempt(sv *save) (*save, error) {
 	rec := sv.rec
-	// What stops a commit is not undone by the attempt that comes next; nor is it
-	// known, once one was given up, with which file the next one had begun.
-	if len(s.awaited(rec)) == 0 && sv.failed == "" && !sv.leftOpen && !sv.shared && !sv.authorDied() && !sv.mixed {
-		v := s.inspectSave(rec, sv)
-		if v.whole() && len(sv.held) == 0 && s.coreRewritten(sv) && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
-			s.seal(sv, v)
-			return s.openSave(rec)
-		}
+	if s.sealComplete(sv) {
+		return s.openSave(rec)
 	}
 	// What the attempt before has left must not pass for this one's, whatever a
 	// power cut leaves.
@@ -112,22 +110,88 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	return sv, nil
 }
 
-// coreRewritten reports whether every group of core files has a member that
-// this attempt wrote, or none at all. Needs rec.mu.
-func (s *Store) coreRewritten(sv *save) bool { return len(s.oldCore(sv)) == 0 }
+// sealComplete seals a save that is complete as it stands, and reports whether it
+// is. What stops a commit is not undone by the attempt that comes next; nor is it
+// known, once one was given up, with which file the next one had begun. Needs
+// rec.mu.
+func (s *Store) sealComplete(sv *save) bool {
+	rec := sv.rec
+	if len(s.awaited(rec)) > 0 || len(sv.held) > 0 || sv.failed != "" ||
+		sv.leftOpen || sv.shared || sv.torn || sv.mixed || sv.authorDied() {
+		return false
+	}
+	v := s.inspectSave(rec, sv)
+	if !v.whole() || !s.coreRewritten(sv, &v.report) || s.unwritable(sv, &v) != "" || s.doubts(sv) != "" {
+		return false
+	}
+	s.seal(sv, v)
+	return true
+}
 
-// oldCore lists the core files that an attempt has found, and of whose group it
-// has written none. Needs rec.mu.
-func (s *Store) oldCore(sv *save) (old []string) {
-	for _, group := range sv.rec.run.layout().CoreGroups(sv.rec.match.Type) {
-		if slices.ContainsFunc(sv.order, func(rel string) bool { return layout.InGroup(group, rel) }) {
-			continue
+// rewrites notes that a core file is about to be written twice in an attempt, if
+// that can mean that the next one begins: others were written before it. A rank
+// that goes over its own file, when the others are of other ranks, may be ahead
+// of them: what is complete as it stands is sealed first. (One that goes over
+// another rank's file adds its part.) Needs rec.mu.
+func (s *Store) rewrites(sv *save, rel string, tgid uint32) (*save, error) {
+	if sv.rec.single() || !slices.Contains(sv.order, rel) {
+		return sv, nil
+	}
+	others, ahead := false, false
+	for _, other := range sv.order {
+		others = others || other != rel
+		ahead = ahead || sv.hands[rel] == tgid && sv.hands[other] != tgid
+	}
+	if !others {
+		return sv, nil
+	}
+	if ahead {
+		if s.sealComplete(sv) {
+			return s.openSave(sv.rec)
 		}
-		for _, rel := range slices.Sorted(maps.Keys(sv.found)) {
-			if _, err := s.disk.Stat(path.Join(sv.tree(), rel)); err == nil && layout.InGroup(group, rel) {
+		sv.torn = true
+	}
+	if sv.twice {
+		return sv, nil
+	}
+	sv.twice = true
+	return sv, s.writeSaveNote("save:twice", sv, true)
+}
+
+// coreRewritten reports whether this attempt wrote all core files that it found
+// and that are still in use; r is a report on the save. Needs rec.mu.
+func (s *Store) coreRewritten(sv *save, r *layout.Report) bool { return len(s.oldCore(sv, r)) == 0 }
+
+// oldCore lists the core files that an attempt has found and not written: of a
+// group of which it has written none, or of a set of which it has written a
+// part, as ranks do that are not all there yet. What an index of this attempt no
+// longer lists is in nobody's use. Needs rec.mu.
+func (s *Store) oldCore(sv *save, r *layout.Report) (old []string) {
+	l := sv.rec.run.layout()
+	written, sets := map[string]bool{}, map[string]bool{}
+	for _, rel := range sv.order {
+		written[rel], sets[l.Set(rel)] = true, true
+	}
+	unlisted := func(rel string) bool {
+		of := func(f string) bool { return written[f] && l.Set(f) == l.Set(rel) }
+		for index, files := range r.Lists {
+			if written[index] && !slices.Contains(files, rel) && slices.ContainsFunc(files, of) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, group := range l.CoreGroups(sv.rec.match.Type) {
+		begun := slices.ContainsFunc(sv.order, func(rel string) bool { return layout.InGroup(group, rel) })
+		for rel := range sv.found {
+			if written[rel] || !layout.InGroup(group, rel) || begun && (!sets[l.Set(rel)] || unlisted(rel)) {
+				continue
+			}
+			if _, err := s.disk.Stat(path.Join(sv.tree(), rel)); err == nil {
 				old = append(old, rel)
 			}
 		}
 	}
-	return old
+	slices.Sort(old)
+	return slices.Compact(old)
 }

@@ -53,6 +53,22 @@ var again = pattern{name: "a killed attempt, then a whole one", save: func(p *pr
 	return p.save(last, c)
 }}
 
+// twice is a save whose first attempt is complete, and is killed when it has
+// written its last file again.
+var twice = pattern{name: "an attempt that writes its last file twice and is killed, then a whole one", given: "killed",
+	save: func(p *process, c content) error {
+		first := p.b.process()
+		if err := first.save(last, content{"killed", c.epoch, c.step}); err != nil {
+			return err
+		}
+		file := checkpointFiles[len(checkpointFiles)-1]
+		if err := first.write(path.Join(last, file), content{"again", c.epoch, c.step}.files()[file]); err != nil {
+			return err
+		}
+		first.die()
+		return p.save(last, c)
+	}}
+
 // scenes are all patterns, and once more those that differ where two directories
 // cannot be swapped, or where nothing private is there yet.
 func scenes() (out []scene) {
@@ -65,7 +81,7 @@ func scenes() (out []scene) {
 		scene{pattern: file}, scene{pattern: group},
 		scene{pattern: file, exchange: true, first: true}, scene{pattern: group, first: true})
 	return append(out,
-		scene{pattern: again, exchange: true},
+		scene{pattern: again, exchange: true}, scene{pattern: twice, exchange: true},
 		scene{pattern: overwrite}, scene{pattern: aside},
 		scene{pattern: overwrite, exchange: true, first: true}, scene{pattern: overwrite, first: true})
 }
@@ -211,6 +227,9 @@ func (sc scene) allowed(marks []string) []string {
 	}
 	if sc.pattern.gap && !slices.Contains(marks, "shown old") {
 		return []string{"new", "old", "spare"}
+	}
+	if sc.pattern.given != "" {
+		return []string{"new", "old", sc.pattern.given}
 	}
 	return []string{"new", "old"}
 }

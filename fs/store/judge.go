@@ -181,7 +181,7 @@ func (s *Store) ripe(rec *record, sv *save) bool {
 // syncs after each file, and the version would be a mix of two saves.
 func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	rec := sv.rec
-	whole := len(sv.found) == 0 || s.coreRewritten(sv)
+	whole := len(sv.found) == 0 || s.coreRewritten(sv, &v.report)
 	switch {
 	case sv.declared:
 		return "", 0
@@ -190,7 +190,7 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	case rec.single():
 		return sv.failed, 0
 	case sv.boundary && whole:
-		return s.learned(sv, v)
+		return s.waitsWhole(sv, v)
 	}
 	if sv.failed != "" {
 		return sv.failed, 0
@@ -206,7 +206,7 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	}
 	switch {
 	case whole:
-		return s.learned(sv, v)
+		return s.waitsWhole(sv, v)
 	case sv.mixed:
 		return "all core files: some are of an attempt that was given up", 0
 	case len(sv.order) > 0 || s.overwrites(sv):
@@ -218,10 +218,19 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	return "", 0
 }
 
+// waitsWhole says what a save with all its core files still waits for. Needs
+// rec.mu.
+func (s *Store) waitsWhole(sv *save, v verdict) (why string, again time.Duration) {
+	if left := patience - s.clock.Now().Sub(sv.changed); sv.torn && left > 0 && !sv.ended() {
+		return "the other processes: one has written its core file again", min(left, recheck)
+	}
+	return s.learned(sv, v)
+}
+
 // unwritten says what a valid save has not written that earlier ones have, or
 // its own name held. Needs rec.mu.
 func (s *Store) unwritten(sv *save, v verdict) (out []string) {
-	if old := s.oldCore(sv); len(old) > 0 {
+	if old := s.oldCore(sv, &v.report); len(old) > 0 {
 		out = append(out, few(old)+" of this save")
 	}
 	if lacking := s.unusual(sv, v); lacking != "" {

@@ -21,6 +21,8 @@ func (s *Store) changing(rec *record, rel string, tgid uint32) (*save, error) {
 		if sv, err = s.newAttempt(sv); err != nil {
 			return nil, err
 		}
+	} else if sv, err = s.rewrites(sv, rel, tgid); err != nil {
+		return nil, err
 	}
 	if err := s.begun(sv); err != nil {
 		return nil, err

@@ -18,6 +18,9 @@ type pattern struct {
 	gap bool
 	// renames says that the trainer renames checkpoints itself.
 	renames bool
+	// given is what an attempt that was given up when it was complete has written:
+	// ckptfs may die before it can know.
+	given string
 	// to is the name that is overwritten, "" for last; spread the layout where it is
 	// of files.
 	to     string

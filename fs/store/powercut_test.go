@@ -101,6 +101,7 @@ var spare = map[string]string{
 	"sync of delete:manifest":  "the same",
 	"sync of commit:papers":    "the sync for the new manifest, in the same directory, came just before",
 	"fsync of save:note":       "a note that is not whole makes the save nobody's; the other sync keeps an older one from standing",
+	"fsync of save:twice":      "the same",
 }
 
 // Every sync is needed: without it, some cut breaks a promise. That shows as well

@@ -10,6 +10,7 @@ import (
 
 	"ckptfs/fs/store/disk"
 	"ckptfs/fs/store/proc"
+	"ckptfs/layout"
 )
 
 // recoverAll brings the directory back to where the last crash left a promise:
@@ -169,7 +170,7 @@ func (s *Store) recoverSave(id string) error {
 	defer rec.mu.Unlock()
 	sv := &save{
 		id: id, rec: rec, created: note.Created, changed: s.clock.Now(), recovered: true,
-		otherBoot: note.Boot != s.boot, found: note.Found,
+		otherBoot: note.Boot != s.boot, found: note.Found, twice: note.Twice,
 		rewritten: map[string]bool{}, held: map[string]string{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
 	}
 	if rec.natural && rec.committed != nil {
@@ -317,8 +318,10 @@ func (s *Store) parkDrafts(sv *save) error {
 // complete; "" when there is no doubt. After a power cut only content that was
 // written down, or that proves itself by checksums, counts.
 func (s *Store) doubts(sv *save) string {
+	var report layout.Report
 	if sv.leftOpen || sv.shared || sv.recovered { // structure does not tell of a part that is missing
-		report, err := sv.rec.run.layout().Verify(s.disk.Sub(sv.tree()), sv.rec.match)
+		var err error
+		report, err = sv.rec.run.layout().Verify(s.disk.Sub(sv.tree()), sv.rec.match)
 		switch {
 		case err != nil:
 			return err.Error()
@@ -329,21 +332,18 @@ func (s *Store) doubts(sv *save) string {
 	if !sv.recovered {
 		return ""
 	}
-	if len(sv.found) > 0 && !s.coreRewritten(sv) {
+	if len(sv.found) > 0 && !s.coreRewritten(sv, &report) {
 		return "ckptfs stopped before all core files were rewritten"
 	}
-	if !sv.otherBoot {
+	if !sv.twice && !sv.otherBoot {
 		return ""
 	}
 	if m, err := s.readManifest(sv.id); err == nil && s.hashesMatch(sv, m) == nil {
-		return ""
+		return "" // it was judged, and is what was judged
 	}
-	report, err := sv.rec.run.layout().Verify(s.disk.Sub(sv.tree()), sv.rec.match)
 	switch {
-	case err != nil:
-		return err.Error()
-	case !report.Valid():
-		return "the machine went down, and it is damaged: " + joinWords(report.Problems)
+	case sv.twice:
+		return "ckptfs stopped when a core file had been written twice: that may be the first of another save"
 	case !report.Proven():
 		return "the machine went down, and not every file can prove its content"
 	}

@@ -46,7 +46,7 @@ func (s *Store) notesOf(rec *record, run, name string, aside bool) []renamed {
 // durably. Needs rec.mu.
 func (s *Store) rewriteNotes(rec *record) error {
 	for _, sv := range rec.saves {
-		if err := s.writeSaveNote(sv, true); err != nil {
+		if err := s.writeSaveNote("save:note", sv, true); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ckptfs/fs/store/disk"
 	"ckptfs/fs/store/proc"
 )
 
@@ -32,6 +33,8 @@ type save struct {
 	rewritten map[string]bool // paths with an inode that is new in this save
 	removed   bool            // something of the base was removed
 	order     []string        // core files published in this attempt, in order
+	twice     bool            // the last of them was written again, maybe by the next attempt
+	torn      bool            // and the others are of other processes
 	writers   map[uint32]proc.Watch
 	authors   map[uint32]bool   // those of them that wrote more than strangers
 	boundary  bool              // the trainer's word that it is complete: commit without settling
@@ -80,6 +83,8 @@ type saveNote struct {
 	// Found are the files, with their inodes, that the present attempt did not
 	// write: recovery must not take them for its own.
 	Found map[string]uint64 `json:"found,omitempty"`
+	// Twice: a core file was about to be written again, after others.
+	Twice bool `json:"twice,omitempty"`
 }
 
 const noteFormat = 1
@@ -181,12 +186,12 @@ func (r *record) base() *Version {
 	return nil
 }
 
-func (s *Store) noteSave(sv *save) error { return s.writeSaveNote(sv, false) }
+func (s *Store) noteSave(sv *save) error { return s.writeSaveNote("save:note", sv, false) }
 
-func (s *Store) writeSaveNote(sv *save, sync bool) error {
-	note := saveNote{Format: noteFormat, ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Entry: sv.rec.entry, Boot: s.boot, Created: sv.created, Found: sv.found}
+func (s *Store) writeSaveNote(op disk.Op, sv *save, sync bool) error {
+	note := saveNote{Format: noteFormat, ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Entry: sv.rec.entry, Boot: s.boot, Created: sv.created, Found: sv.found, Twice: sv.twice}
 	if sv.carries != nil { // should that not be committed, this goes on with its attempt
-		note.Found = sv.carries.found
+		note.Found, note.Twice = sv.carries.found, sv.carries.twice
 	}
 	if sv.base != nil {
 		note.Base = sv.base.ID
@@ -195,7 +200,7 @@ func (s *Store) writeSaveNote(sv *save, sync bool) error {
 	if err != nil {
 		return fmt.Errorf("encode save %s: %w", sv.id, err)
 	}
-	return s.writeFile("save:note", path.Join(sv.dir(), "save.json"), append(b, '\n'), sync)
+	return s.writeFile(op, path.Join(sv.dir(), "save.json"), append(b, '\n'), sync)
 }
 
 // touch records a change of content by a process and sets the next judgement.

@@ -67,7 +67,7 @@ func (s *Store) commitAtClose(sv *save) error {
 		return s.awaitCommit(sv)
 	}
 	v := s.inspectSave(rec, sv)
-	if !v.whole() || len(sv.found) > 0 && !s.coreRewritten(sv) {
+	if !v.whole() || len(sv.found) > 0 && !s.coreRewritten(sv, &v.report) {
 		rec.mu.Unlock()
 		return s.disk.Sync("fsync", sv.tree())
 	}

@@ -17,10 +17,11 @@ import (
 // each time; removing one fsync is found among them too.
 var allCuts = flag.Bool("allcuts", false, "try every disk that a power cut may leave, not some of them")
 
-// some calls f for every state, or for about n of them that are spread evenly.
+// some calls f for about n of the states, which are spread evenly; for every one
+// when n is 0.
 func some(r *disktest.Recording, m disktest.Model, n int, f func(*disktest.State) bool) {
 	step := 1
-	if !*allCuts {
+	if n > 0 {
 		states := 0
 		r.Cuts(m, 0, func(*disktest.State) bool { states++; return true })
 		step = max(1, states/n)
@@ -55,18 +56,22 @@ func TestEveryPowerCut(t *testing.T) {
 
 func (sc scene) everyCut(t *testing.T, model disktest.Model, states, again *atomic.Int64) {
 	r := sc.record(t)
+	first, second := 60, 6 // all recoveries from all states would take days
+	if *allCuts {
+		first, second = 0, 12
+	}
 	nth := 0
-	some(r, model, 60, func(s *disktest.State) bool {
+	some(r, model, first, func(s *disktest.State) bool {
 		states.Add(1)
 		recovery, err := sc.lost(t, s)
 		if err != nil {
 			t.Errorf("cut before event %d of\n%s\nmarks %q: %v\nthe disk:\n%s", s.Cut, numberedEvents(r.Events), s.Marks, err, s.List())
 			return false
 		}
-		if nth++; nth%10 != 0 && !*allCuts {
+		if nth++; nth%10 != 0 {
 			return true
 		}
-		some(recovery, model, 6, func(s2 *disktest.State) bool {
+		some(recovery, model, second, func(s2 *disktest.State) bool {
 			again.Add(1)
 			s2.Marks = append(slices.Clone(s.Marks), s2.Marks...)
 			if _, err = sc.lost(t, s2); err != nil {

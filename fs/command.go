@@ -22,12 +22,38 @@ const maxCommand = 64 << 10
 //	housekeep
 //	commit [--force] PATH
 //	delete PATH VERSION REASON
+//	restore [--force] PATH VERSION
+//	pin PATH [REASON]
+//	unpin PATH
+//	shred [--all] VERSION
+//	putback [--force] PATH ID
+//	drop ID
 type command struct {
 	verb    string
-	path    string // of a checkpoint
-	force   bool
+	flag    bool   // --force, or --all
+	path    string // of a checkpoint, or of a file that was held back
 	version string
 	reason  string
+}
+
+// grammar is what follows a verb, in this order.
+type grammar struct {
+	flag          string // that may come first; "" for none
+	path, version bool
+	reason        bool // the rest of the line; only a pin has it or not
+}
+
+var commands = map[string]grammar{
+	"settle":    {},
+	"housekeep": {},
+	"commit":    {flag: "--force", path: true},
+	"delete":    {path: true, version: true, reason: true},
+	"restore":   {flag: "--force", path: true, version: true},
+	"pin":       {path: true, reason: true},
+	"unpin":     {path: true},
+	"shred":     {flag: "--all", version: true},
+	"putback":   {flag: "--force", path: true, version: true},
+	"drop":      {version: true},
 }
 
 // parseCommand reads one line of printable text. A path that is more than that,
@@ -38,31 +64,36 @@ func parseCommand(line string) (c command, err error) {
 		return c, errors.New("a command is one line of printable text")
 	}
 	verb, rest, _ := strings.Cut(line, " ")
-	c.verb = verb
-	switch verb {
-	case "settle", "housekeep":
-		if rest != "" {
-			return c, fmt.Errorf("%s takes nothing", verb)
-		}
-		return c, nil
-	case "commit":
-		rest, c.force = strings.CutPrefix(rest, "--force ")
-		if c.path, rest, err = word(rest); err == nil && rest != "" {
-			err = errors.New("commit takes one path")
-		}
-	case "delete":
-		c.path, rest, err = word(rest)
-		c.version, c.reason, _ = strings.Cut(rest, " ")
-		if err == nil && (c.version == "" || c.reason == "") {
-			err = errors.New("delete wants a path, a version and a reason")
-		}
-	default:
+	g, known := commands[verb]
+	if !known {
 		return c, fmt.Errorf("command %q is not known", verb)
 	}
-	if err == nil && (!iofs.ValidPath(c.path) || c.path == "." || strings.ContainsRune(c.path, 0)) {
-		err = fmt.Errorf("%q is not a path below the mount", c.path)
+	c.verb = verb
+	if g.flag != "" {
+		rest, c.flag = strings.CutPrefix(rest, g.flag+" ")
 	}
-	return c, err
+	if g.path {
+		if c.path, rest, err = word(rest); err != nil {
+			return c, err
+		}
+		if !iofs.ValidPath(c.path) || c.path == "." || strings.ContainsRune(c.path, 0) {
+			return c, fmt.Errorf("%q is not a path below the mount", c.path)
+		}
+	}
+	if g.version {
+		if c.version, rest, _ = strings.Cut(rest, " "); c.version == "" || c.version[0] == '-' {
+			return c, fmt.Errorf("%s wants a version", verb)
+		}
+	}
+	switch {
+	case g.reason:
+		if c.reason = rest; rest == "" && verb != "pin" {
+			return c, fmt.Errorf("%s wants a reason", verb)
+		}
+	case rest != "":
+		return c, fmt.Errorf("%s takes no %q", verb, rest)
+	}
+	return c, nil
 }
 
 // word takes the first word of a line.
@@ -87,9 +118,21 @@ func (m *mount) carryOut(c command) error {
 	case "housekeep":
 		m.store.Housekeep()
 	case "commit":
-		return m.store.Commit(c.path, c.force)
+		return m.store.Commit(c.path, c.flag)
 	case "delete":
 		return m.store.Delete(c.path, c.version, c.reason)
+	case "restore":
+		return m.store.Restore(c.path, c.version, c.flag)
+	case "pin":
+		return m.store.Pin(c.path, c.reason)
+	case "unpin":
+		return m.store.Unpin(c.path)
+	case "shred":
+		return m.store.Shred(c.version, c.flag)
+	case "putback":
+		return m.store.PutBack(c.version, c.path, c.flag)
+	case "drop":
+		return m.store.DropHeld(c.version)
 	}
 	return nil
 }

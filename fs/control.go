@@ -36,6 +36,24 @@ var reports = map[string]func(m *mount, sees func(dir string) bool) ([]byte, err
 	"explain.json": func(m *mount, sees func(string) bool) ([]byte, error) {
 		return asJSON(store.HideRuns(m.store.Explain(), sees))
 	},
+	"trash.json": func(m *mount, sees func(string) bool) ([]byte, error) {
+		rep := m.store.Trash()
+		rep.Hide(sees)
+		return asJSON(rep)
+	},
+	"quarantine.json": func(m *mount, sees func(string) bool) ([]byte, error) {
+		rep := m.store.HeldBack()
+		rep.Hide(sees)
+		return asJSON(rep)
+	},
+	"usage.json": func(m *mount, sees func(string) bool) ([]byte, error) {
+		rep, err := m.store.Usage()
+		if err != nil {
+			return nil, err
+		}
+		rep.Hide(sees)
+		return asJSON(rep)
+	},
 	"status": func(m *mount, sees func(string) bool) ([]byte, error) { return m.statusText(sees), nil },
 	"events": func(m *mount, sees func(string) bool) ([]byte, error) {
 		return eventLines(store.HideEvents(m.store.Events(), sees))
@@ -73,6 +91,9 @@ func (m *mount) lookupControl(ctx context.Context, d *dir, out *fuse.EntryOut) (
 }
 
 func (d *controlDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if name == versionsName {
+		return d.m.lookupVersions(ctx, d, out)
+	}
 	f := &controlFile{m: d.m, name: name}
 	if _, ok := reports[name]; !ok && name != "control" {
 		return nil, syscall.ENOENT
@@ -92,7 +113,7 @@ func (d *controlDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.A
 
 func (d *controlDir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
 	return &listing{load: func() ([]fuse.DirEntry, syscall.Errno) {
-		out := []fuse.DirEntry{{Name: "control", Mode: unix.S_IFREG}}
+		out := []fuse.DirEntry{{Name: "control", Mode: unix.S_IFREG}, {Name: versionsName, Mode: unix.S_IFDIR}}
 		for name := range reports {
 			out = append(out, fuse.DirEntry{Name: name, Mode: unix.S_IFREG})
 		}

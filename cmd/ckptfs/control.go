@@ -65,8 +65,37 @@ func (d daemon) Delete(path, version, why string) error {
 
 // Commit implements source.
 func (d daemon) Commit(path string, force bool) error {
-	if force {
-		return d.control("commit", "--force", word(path))
+	return d.control(flagged("commit", "--force", force), word(path))
+}
+
+// Restore implements source.
+func (d daemon) Restore(path, version string, force bool) error {
+	return d.control(flagged("restore", "--force", force), word(path), version)
+}
+
+// Pin implements source.
+func (d daemon) Pin(path, why string) error { return d.control("pin", word(path), why) }
+
+// Unpin implements source.
+func (d daemon) Unpin(path string) error { return d.control("unpin", word(path)) }
+
+// Shred implements source.
+func (d daemon) Shred(version string, all bool) error {
+	return d.control(flagged("shred", "--all", all), version)
+}
+
+// PutBack implements source.
+func (d daemon) PutBack(id, path string, force bool) error {
+	return d.control(flagged("putback", "--force", force), word(path), id)
+}
+
+// DropHeld implements source.
+func (d daemon) DropHeld(id string) error { return d.control("drop", id) }
+
+// flagged is a verb with its flag, where that is given.
+func flagged(verb, flag string, given bool) string {
+	if given {
+		return verb + " " + flag
 	}
-	return d.control("commit", word(path))
+	return verb
 }

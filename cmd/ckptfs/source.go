@@ -26,6 +26,19 @@ type source interface {
 	Delete(path, version, why string) error
 	// Commit says that a save is complete; with force it need not be.
 	Commit(path string, force bool) error
+	// Restore makes an earlier or deleted version of a checkpoint the committed one.
+	Restore(path, version string, force bool) error
+	Pin(path, why string) error
+	Unpin(path string) error
+	Trash() (store.TrashReport, error)
+	// Shred removes an entry of the trash; with all, one that is protected too.
+	Shred(version string, all bool) error
+	HeldBack() (store.QuarantineReport, error)
+	PutBack(id, path string, force bool) error
+	DropHeld(id string) error
+	Usage() (store.UsageReport, error)
+	// OpenVersion opens a version to read it, whatever becomes of its name.
+	OpenVersion(id string) (*openVersion, error)
 	Close() error
 }
 
@@ -76,6 +89,10 @@ func openDirectory(dir, config string, open func(disk.Disk, store.Options) (*sto
 func (o offline) List() (store.ListReport, error)         { return o.Store.List(true), nil }
 func (o offline) Explain() ([]store.ExplainReport, error) { return o.Store.Explain(), nil }
 func (o offline) Config() (policy.Config, error)          { return o.Store.Config(), nil }
+func (o offline) Trash() (store.TrashReport, error)       { return o.Store.Trash(), nil }
+
+// HeldBack implements source.
+func (o offline) HeldBack() (store.QuarantineReport, error) { return o.Store.HeldBack(), nil }
 
 func (o offline) Status() (store.StatusReport, error) {
 	rep := o.Store.Status()
@@ -83,13 +100,40 @@ func (o offline) Status() (store.StatusReport, error) {
 	return rep, nil
 }
 
-// Commit implements source. What keeps a save from being committed is a refusal,
-// here as when a daemon says so.
+// Commit implements source.
 func (o offline) Commit(path string, force bool) error {
-	if err := o.Store.Commit(path, force); err != nil {
-		return refusedError("%w", err)
+	return refusal(o.Store.Commit(path, force))
+}
+
+// Restore implements source.
+func (o offline) Restore(path, version string, force bool) error {
+	return refusal(o.Store.Restore(path, version, force))
+}
+
+// Pin implements source.
+func (o offline) Pin(path, why string) error { return refusal(o.Store.Pin(path, why)) }
+
+// Unpin implements source.
+func (o offline) Unpin(path string) error { return refusal(o.Store.Unpin(path)) }
+
+// Shred implements source.
+func (o offline) Shred(version string, all bool) error { return refusal(o.Store.Shred(version, all)) }
+
+// PutBack implements source.
+func (o offline) PutBack(id, path string, force bool) error {
+	return refusal(o.Store.PutBack(id, path, force))
+}
+
+// DropHeld implements source.
+func (o offline) DropHeld(id string) error { return refusal(o.Store.DropHeld(id)) }
+
+// refusal is why something that was asked for is not done: by a rule, here as when
+// a daemon says so.
+func refusal(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return refusedError("%w", err)
 }
 
 // daemon asks the mount at this path through its control files.
@@ -107,6 +151,21 @@ func (d daemon) Status() (rep store.StatusReport, err error) {
 
 func (d daemon) Explain() (rep []store.ExplainReport, err error) {
 	err = d.decode("explain.json", &rep)
+	return rep, err
+}
+
+func (d daemon) Trash() (rep store.TrashReport, err error) {
+	err = d.decode("trash.json", &rep)
+	return rep, err
+}
+
+func (d daemon) HeldBack() (rep store.QuarantineReport, err error) {
+	err = d.decode("quarantine.json", &rep)
+	return rep, err
+}
+
+func (d daemon) Usage() (rep store.UsageReport, err error) {
+	err = d.decode("usage.json", &rep)
 	return rep, err
 }
 

@@ -130,7 +130,7 @@ func (s *Store) moveLinks(from, to string) {
 func (s *Store) aliasRows(r *run) (out []CheckpointRow) {
 	for _, a := range s.aliasesOf(r) {
 		out = append(out, CheckpointRow{
-			Name: a.name, Kind: a.kind, State: policy.Alias, Views: []string{}, Reason: "another name of " + a.target.name,
+			Name: a.name, Kind: a.kind, State: policy.Alias, Views: []string{}, Reason: "another name of " + a.target.name, AliasOf: a.target.name,
 		})
 	}
 	return out

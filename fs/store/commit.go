@@ -20,7 +20,7 @@ func (s *Store) seal(sv *save, v verdict) {
 		close(sv.through)
 		return
 	}
-	if !s.spawn(func() { s.commit(sv, v) }) {
+	if !s.spawn(func() { _ = s.commit(sv, v) }) { // the save says what failed
 		sv.sealed = false
 		close(sv.through)
 	}
@@ -38,7 +38,7 @@ func (s *Store) seal(sv *save, v verdict) {
 //
 // A crash before the journal record leaves the old version; after it, recovery
 // rolls forward. Views see the new version only when its name is durable.
-func (s *Store) commit(sv *save, v verdict) {
+func (s *Store) commit(sv *save, v verdict) error {
 	defer s.wake()
 	defer close(sv.through)
 	if prior := s.before(sv); prior != nil {
@@ -54,11 +54,26 @@ func (s *Store) commit(sv *save, v verdict) {
 		}
 		s.log.Error("commit failed; the version before stays", "checkpoint", rec.path(), "save", sv.id, "err", err)
 		s.event("commit-failed", rec.path(), err.Error())
-		if next := rec.current(); next != sv && rec.stuck == nil { // a newer save took over its content
-			s.inherit(next, sv)
-			s.drop(sv, "its commit failed and a newer save has replaced it")
+		if rec.stuck == nil {
+			s.dropUnwanted(sv)
 		}
 		rec.mu.Unlock()
+	}
+	return err
+}
+
+// dropUnwanted drops a save that was not committed and that nobody goes on with:
+// a newer one took over its content, or it was a restore, which can be asked for
+// again. Needs rec.mu.
+func (s *Store) dropUnwanted(sv *save) {
+	next := sv.rec.current()
+	switch {
+	case next != sv:
+		s.inherit(next, sv)
+		s.drop(sv, "its commit failed and a newer save has replaced it")
+	case sv.restores != nil:
+		s.drop(sv, "what was to be restored could not be committed")
+		s.bury(sv.rec)
 	}
 }
 

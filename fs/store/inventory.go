@@ -2,12 +2,23 @@ package store
 
 import "path"
 
-// inBase reports whether a file is one of the base version, synced long ago.
+// origin is the version that a save got its files from: its base, or the earlier
+// one that it restores; nil for none.
+func (sv *save) origin() *Version {
+	if sv.restores != nil {
+		return sv.restores.version
+	}
+	return sv.base
+}
+
+// inBase reports whether a file is one of the version that the save began with,
+// synced long ago.
 func (s *Store) inBase(sv *save, e treeEntry) bool {
-	if sv.base == nil || sv.base.Adopted {
+	from := sv.origin()
+	if from == nil || from.Adopted {
 		return false
 	}
-	for _, f := range sv.base.Files {
+	for _, f := range from.Files {
 		if f.Path == e.rel {
 			return f.Ino == e.st.Ino && f.Size == e.st.Size && f.MtimeNS == e.st.Mtime.Nano()
 		}
@@ -48,11 +59,11 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 	return m, nil
 }
 
-// knownHash takes the hash of an untouched file from the base's manifest, and
-// reads the others.
+// knownHash takes the hash of an untouched file from the manifest of the version
+// that the save began with, and reads the others.
 func (s *Store) knownHash(sv *save, f *ManifestFile) (string, error) {
-	if sv.base != nil {
-		for _, b := range sv.base.Files {
+	if from := sv.origin(); from != nil {
+		for _, b := range from.Files {
 			if b.Path == f.Path && b.Ino == f.Ino && b.Size == f.Size && b.MtimeNS == f.MtimeNS && b.XXH3 != "" {
 				return b.XXH3, nil
 			}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -110,10 +111,24 @@ func (s *Store) expireQuarantine() error {
 
 // dropHeld removes one file before its time.
 func (s *Store) dropHeld(id string) error {
-	s.mu.Lock()
-	s.quarantine = slices.DeleteFunc(s.quarantine, func(h *Held) bool { return h.ID == id })
-	s.mu.Unlock()
+	if s.takeHeld(id) == nil {
+		return fmt.Errorf("the quarantine holds no %s", id)
+	}
 	return s.removeHeld(id)
+}
+
+// takeHeld takes a file out of the list, so that nobody else does anything with
+// it; nil when it is not there.
+func (s *Store) takeHeld(id string) *Held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.quarantine, func(h *Held) bool { return h.ID == id })
+	if i < 0 {
+		return nil
+	}
+	h := s.quarantine[i]
+	s.quarantine = slices.Delete(slices.Clone(s.quarantine), i, i+1)
+	return h
 }
 
 func (s *Store) removeHeld(id string) error {

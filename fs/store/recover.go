@@ -246,7 +246,7 @@ func (s *Store) foundInBase(sv *save) bool {
 func (s *Store) recoverSealed(sv *save) {
 	v := s.inspectSave(sv.rec, sv)
 	if v.whole() && sv.failed == "" && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
-		s.commit(sv, v)
+		_ = s.commit(sv, v) // the save says what failed
 		return
 	}
 	rec := s.lockOf(sv)

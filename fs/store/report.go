@@ -43,9 +43,11 @@ type CheckpointRow struct {
 	CommittedAt *time.Time   `json:"committed_at"`
 	Views       []string     `json:"views"`
 	Pinned      bool         `json:"pinned"`
-	Saving      bool         `json:"saving"` // a save of the name is under way
-	InUse       bool         `json:"in_use"` // somebody has it open
+	PinReason   string       `json:"pin_reason,omitempty"` // the user's word
+	Saving      bool         `json:"saving"`               // a save of the name is under way
+	InUse       bool         `json:"in_use"`               // somebody has it open
 	Reason      string       `json:"reason"`
+	AliasOf     string       `json:"alias_of,omitempty"` // the name that a link leads to
 }
 
 // StatusReport is `status --json`.
@@ -128,12 +130,7 @@ func (s *Store) runsSorted() []*run {
 	return out
 }
 
-func (r *run) shown() string {
-	if r.path == "" {
-		return "."
-	}
-	return r.path
-}
+func (r *run) shown() string { return shownRun(r.path) }
 
 func (r *run) layoutName() string {
 	if r.layout() == nil {
@@ -155,7 +152,11 @@ func (s *Store) List(all bool) ListReport {
 			if c.State == policy.History && !all {
 				continue
 			}
-			list.Checkpoints = append(list.Checkpoints, row(c, views[i]))
+			row := row(c, views[i])
+			if c.Pinned {
+				row.PinReason = s.pinReason(path.Join(r.path, c.Name))
+			}
+			list.Checkpoints = append(list.Checkpoints, row)
 		}
 		list.Checkpoints = append(list.Checkpoints, s.aliasRows(r)...)
 		if all {
@@ -226,11 +227,7 @@ func (s *Store) trashRows(run string) (out []CheckpointRow) {
 		out = append(out, row)
 	}
 	for _, h := range s.quarantine {
-		dir := dirOf(h.Path)
-		if s.runs[dir] == nil { // a checkpoint that is a directory
-			dir = dirOf(dir)
-		}
-		if dir == run {
+		if s.runOfHeld(h) == run {
 			out = append(out, CheckpointRow{Name: h.Path, Size: h.Size, State: policy.Quarantine, Version: h.ID, Reason: h.Reason, Views: []string{}})
 		}
 	}

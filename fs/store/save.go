@@ -26,6 +26,8 @@ type save struct {
 	rec  *record
 	base *Version // what the clone was taken from; nil for a new name
 
+	restores *earlier // what is to be committed again; nil for a save of somebody's changes
+
 	created time.Time
 	changed time.Time // the last change of content
 	changes int       // counts them, so that a judge sees one that came meanwhile
@@ -167,7 +169,7 @@ func (s *Store) stage(rec *record, fill func(*save) error) (*save, error) {
 		return nil, errors.Join(err, s.removeAll("save:undo", sv.dir()))
 	}
 	s.change(rec, func() { rec.saves = append(rec.saves, sv) })
-	if sv.carries == nil && !rec.pointer() { // which may be written before the checkpoint is whole
+	if sv.carries == nil && sv.restores == nil && !rec.pointer() { // which may be written before the checkpoint is whole
 		s.hurryOthers(rec)
 	}
 	s.log.Debug("save opened", "checkpoint", rec.path(), "save", sv.id)

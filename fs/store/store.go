@@ -91,6 +91,7 @@ type Options struct {
 //	            a rename of the name durable; never across data, unless the
 //	            file system refuses links and renames (move.go)
 //	Version.mu  where one version lies; write-held only while it moves
+//	pinning     who changes what is pinned; held across the write of one file
 //	Store.mu    the catalog: which runs, names and versions there are; never
 //	            held across a call to the disk
 //
@@ -113,7 +114,8 @@ type Store struct {
 	mu         sync.RWMutex
 	runs       map[string]*run   // by path; the root run is ""
 	links      map[string]string // symbolic links of checkpoints' names, by path: where they lead
-	pins       map[string]string
+	pinning    sync.Mutex
+	pins       map[string]string // by path, with the user's word why; replaced, with pinning held too
 	trash      []*trashed
 	quarantine []*Held
 	waiting    []waiting

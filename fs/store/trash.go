@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ckptfs/layout"
 )
 
@@ -24,6 +26,9 @@ type trashed struct {
 	Size    int64     `json:"size"`
 
 	version *Version // nil when it was none
+
+	// Guarded by Store.mu: who began first, the removal or a restore, has it.
+	going, restoring bool
 }
 
 func (t *trashed) path() string { return path.Join(trashDir, t.ID) }
@@ -255,11 +260,19 @@ func (s *Store) trashOldestFirst() []*trashed {
 // shows it any more, and it is not the newest valid version that its run has
 // left (retention.protect_last).
 func (s *Store) mayShred(t *trashed) bool {
+	return s.free(t) && (!s.cfg.Retention.ProtectLast || !s.lastValid(t))
+}
+
+// free reports whether nobody uses an entry: no view shows it, and it is not
+// being restored.
+func (s *Store) free(t *trashed) bool {
 	if v := t.version; v != nil && v.views.Load() > 0 {
 		s.opts.Notify.Version(v) // who read from it may have ended since it was last said
 		return false
 	}
-	return !s.cfg.Retention.ProtectLast || !s.lastValid(t)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return !t.restoring
 }
 
 // lastValid reports whether t is the newest valid version that its run has left.
@@ -290,14 +303,18 @@ func (s *Store) lastValid(t *trashed) bool {
 // unlink once let a deleted checkpoint come back after a power cut with another
 // one's bytes.
 func (s *Store) shred(t *trashed) error {
+	s.mu.Lock()
+	if t.restoring {
+		s.mu.Unlock()
+		return fmt.Errorf("%s is being restored: %w", t.Name, unix.EBUSY)
+	}
+	t.going, t.Valid = true, false
+	s.mu.Unlock()
 	if t.version != nil {
 		t.version.mu.Lock()
 		t.version.path = ""
 		t.version.mu.Unlock()
 	}
-	s.mu.Lock()
-	t.Valid = false
-	s.mu.Unlock()
 	err := s.removeAll("trash:empty", t.path()+".json")
 	if err == nil {
 		err = s.removeAll("trash:empty", manifestPath(t.ID))

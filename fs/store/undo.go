@@ -105,10 +105,7 @@ func (s *Store) unstick(w *swapping) {
 		return
 	}
 	rec.stuck = nil
-	if next := rec.current(); next != w.sv { // a newer save took over its content
-		s.inherit(next, w.sv)
-		s.drop(w.sv, "its commit failed and a newer save has replaced it")
-	}
+	s.dropUnwanted(w.sv)
 	s.event("recover", rec.path(), "undid the commit that had failed")
 }
 

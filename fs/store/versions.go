@@ -1,0 +1,42 @@
+package store
+
+import "slices"
+
+// VersionByID finds a version that is committed, in a history, or in the trash;
+// nil when there is none.
+func (s *Store) VersionByID(id string) *Version {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	is := func(v *Version) bool { return v != nil && v.ID == id }
+	for _, r := range s.runs {
+		for _, rec := range r.records {
+			if is(rec.committed) {
+				return rec.committed
+			}
+			if i := slices.IndexFunc(rec.history, is); i >= 0 {
+				return rec.history[i]
+			}
+		}
+	}
+	for _, t := range s.trash {
+		if is(t.version) && !t.going {
+			return t.version
+		}
+	}
+	return nil
+}
+
+// ManifestOf is what is known of a version now: its name and its hashes may have
+// come to it after it was committed.
+func (s *Store) ManifestOf(v *Version) Manifest {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	m := v.Manifest
+	m.Files = slices.Clone(m.Files)
+	return m
+}
+
+// Dir is where the tree of a version lies below the directory now, for those who
+// open it and go by the descriptor from then on; "" once it is gone. In it lie the
+// files of its manifest, and of one that lies in the run itself, others too.
+func (v *Version) Dir() string { return v.where() }

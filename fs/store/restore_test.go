@@ -151,6 +151,9 @@ func TestRestore(t *testing.T) {
 func TestCrashWhileRestoring(t *testing.T) {
 	for _, c := range restorings {
 		for _, w := range []way{ways[0], ways[4]} {
+			if w.name != "exchange" && c.before != nil {
+				continue // how the name was emptied makes no difference to that
+			}
 			t.Run(c.name+", "+w.name, func(t *testing.T) {
 				t.Parallel()
 				for n, through := 0, false; !through && !t.Failed(); n++ {
@@ -229,6 +232,9 @@ func (b *bench) kept() map[string]string {
 func TestFaultWhileRestoring(t *testing.T) {
 	for _, c := range restorings {
 		for _, fault := range []error{unix.EIO, unix.ENOSPC} {
+			if fault != unix.EIO && c.before != nil {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s, %v", c.name, fault), func(t *testing.T) {
 				t.Parallel()
 				for n, through := 0, false; !through && !t.Failed(); n++ {

@@ -80,6 +80,8 @@ func newRoot() *cobra.Command {
 		newTrashCommand(),
 		newQuarantineCommand(),
 		newDuCommand(),
+		newBackupCommand(),
+		newExportManifestCommand(),
 		newPinCommand(),
 		newUnpinCommand(),
 		newInitCommand(),

@@ -90,7 +90,7 @@ func inTree(p, tree string) bool { return p == tree || strings.HasPrefix(p, tree
 
 func TestImportsPointOneWay(t *testing.T) {
 	// From the top down: a package may import what stands below it.
-	order := []string{"cmd/ckptfs", "fs", "fs/store", "fs/store/disk", "fs/store/proc", "policy", "layout", "layout/format"}
+	order := []string{"cmd/ckptfs", "fs", "fs/store/backup", "fs/store", "fs/store/disk", "fs/store/proc", "policy", "layout", "layout/format"}
 	const fixtures = "testdata/runs"                                                                         // the run that demo, bench and tests work on
 	forTests := []string{"testdata/figures", "testdata/outside", "testdata/saves", "fs/store/disk/disktest"} // imported by tests only
 	for _, f := range sources(t) {

@@ -138,6 +138,9 @@ func printRows(out io.Writer, rows []store.CheckpointRow, now time.Time) error {
 		if c.Reason != "" {
 			fmt.Fprintf(out, "  %s: %s\n", c.Name, c.Reason)
 		}
+		if c.PinReason != "" {
+			fmt.Fprintf(out, "  %s: pinned: %s\n", c.Name, c.PinReason)
+		}
 	}
 	return nil
 }

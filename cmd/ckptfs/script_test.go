@@ -45,11 +45,12 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("condition %q is not known", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"run":   scriptRun,
-			"exits": scriptExits,
-			"shape": scriptShape,
-			"kill9": scriptKill9,
-			"await": scriptAwait,
+			"run":    scriptRun,
+			"exits":  scriptExits,
+			"shape":  scriptShape,
+			"damage": scriptDamage,
+			"kill9":  scriptKill9,
+			"await":  scriptAwait,
 		},
 		RequireExplicitExec: true,
 	})
@@ -137,6 +138,39 @@ func shapeOf(v any, at string, keys map[string]bool) {
 	case nil:
 		keys[at+" null"] = true
 	}
+}
+
+// scriptDamage changes a byte of a file of a deleted checkpoint, as a disk does, in
+// its time and size as they were: damage DIR NAME FILE.
+func scriptDamage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: damage DIR NAME FILE")
+	}
+	dir := ts.MkAbs(args[0])
+	src, err := look(target{root: dir, sub: "."}, "")
+	ts.Check(err)
+	defer src.Close()
+	rep, err := src.Trash()
+	ts.Check(err)
+	for _, row := range rep.Trash {
+		if row.Name != args[1] {
+			continue
+		}
+		v, err := src.OpenVersion(row.Version)
+		ts.Check(err)
+		defer v.Close()
+		f, err := v.Open("", args[2], os.O_RDWR, 0)
+		ts.Check(err)
+		defer f.Close()
+		st, err := f.Stat()
+		ts.Check(err)
+		_, err = f.WriteAt([]byte{'!'}, st.Size()/2)
+		ts.Check(err)
+		at := unix.NsecToTimespec(st.ModTime().UnixNano())
+		ts.Check(v.Fchtimes("", f, at, at))
+		return
+	}
+	ts.Fatalf("%s is not in the trash", args[1])
 }
 
 // scriptKill9 kills the daemon of a mount: kill9 MOUNTPOINT. It returns when the

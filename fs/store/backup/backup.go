@@ -111,6 +111,9 @@ func Run(ctx context.Context, src Source, dest disk.Disk, opts Options) (Result,
 			return b.Result, err
 		}
 		records = append(records, r)
+		if err := b.dropAbandoned(); err != nil {
+			return b.Result, err
+		}
 	}
 	return b.Result, b.prune(records)
 }
@@ -226,6 +229,23 @@ func (b *job) tidy() ([]*record, error) {
 		}
 	}
 	return records, nil
+}
+
+// dropAbandoned removes copies of the same checkpoint that were begun and never
+// finished: a newer one has been made.
+func (b *job) dropAbandoned() error {
+	list, err := b.dest.ReadDir(Private)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if strings.HasPrefix(e.Name, b.Manifest.Name+"-") && strings.HasSuffix(e.Name, partialSuffix) {
+			if err := b.removeAll(path.Join(Private, e.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // syncDir makes the names in a directory of DEST durable, where the file system

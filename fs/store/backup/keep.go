@@ -104,10 +104,8 @@ func (b *job) remove(r *record) error {
 	if err := b.dest.Rename("backup:remove", r.Entry, gone, 0); err != nil {
 		return err
 	}
-	for _, dir := range []string{"", Private} {
-		if err := b.syncDir(dir); err != nil {
-			return err
-		}
+	if err := b.syncDir(""); err != nil { // a rename survives as a whole: one of its two directories is enough
+		return err
 	}
 	if err := b.removeAll(recordPath(r.Entry)); err != nil {
 		return err

@@ -59,7 +59,7 @@ func (r *record) isOf(src Source) bool {
 	})
 }
 
-// writeRecord stores a record durably: new, synced, renamed.
+// writeRecord stores a record: new, synced, renamed.
 func (b *job) writeRecord(r *record) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
@@ -83,7 +83,7 @@ func (b *job) writeRecord(r *record) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", p, err)
 	}
-	return b.syncDir(Private)
+	return nil // the copy leaves the same directory next, and its changes stay in order
 }
 
 func recordPath(entry string) string { return path.Join(Private, entry+".json") }

@@ -190,7 +190,7 @@ func emptyTrash(src source, t target, notes io.Writer, all bool) (emptied, error
 		done.Freed += r.Size
 	}
 	if n := len(done.Kept); n > 0 {
-		return done, refusedError("%s was kept in the trash", count(n, "deleted version"))
+		return done, refusedError("the trash still holds %s", count(n, "deleted version"))
 	}
 	return done, nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -74,6 +75,19 @@ func (r *TrashReport) Hide(sees func(dir string) bool) {
 	r.Trash = visible(r.Trash, sees, func(t TrashRow) string { return t.Run })
 }
 
+// becomesFree gives the kernel a moment to forget an entry that nobody uses, and reports
+// whether it has.
+func (s *Store) becomesFree(t *trashed) bool {
+	const tries = 5
+	for try := 1; !s.free(t); try++ { // which tells the kernel, too
+		if try == tries {
+			return false
+		}
+		s.await(context.Background(), recheckViews)
+	}
+	return true
+}
+
 // Shred removes one entry of the trash for good, whatever its age. What is
 // protected goes only with all; what somebody has open does not go.
 func (s *Store) Shred(id string, all bool) error {
@@ -85,7 +99,7 @@ func (s *Store) Shred(id string, all bool) error {
 		switch {
 		case s.readOnly:
 			return unix.EROFS
-		case !s.free(t):
+		case !s.becomesFree(t):
 			return fmt.Errorf("%s is open, or being restored; try again later", name)
 		case !all && s.cfg.Retention.ProtectLast && s.lastValid(t):
 			return fmt.Errorf("%s is the newest valid version that its run has left; --all removes it too", name)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,12 +23,12 @@ import (
 	"ckptfs/testdata/saves"
 )
 
-// watch loads what resume/ and latest/ show over and over, until it is stopped;
-// it returns how often that was a whole checkpoint.
+// watch loads what resume/ and latest/ of every run show over and over, until it is
+// stopped; it returns how often that was a whole checkpoint.
 func (k *killing) watch() (stop func() int) {
 	done, loads := make(chan struct{}), make(chan int)
 	go func() {
-		n := 0
+		n, runs := 0, slices.Sorted(maps.Keys(killRuns))
 		for i := 0; ; i++ {
 			select {
 			case <-done:
@@ -34,8 +36,9 @@ func (k *killing) watch() (stop func() int) {
 				return
 			default:
 			}
-			view := []string{"resume", "latest"}[i%2]
-			switch _, err := load(k.m.path(view)); {
+			run := runs[i/2%len(runs)]
+			view := path.Join(run, []string{"resume", "latest"}[i%2])
+			switch _, err := saves.LoadAs(killRuns[run], k.m.path(view)); {
 			case err == nil:
 				n++
 			case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.ECONNABORTED),
@@ -97,27 +100,36 @@ func (k *killing) eventually(what string, complaint func() string) {
 // whole, file by file. A file of several writers is not, when ckptfs died between
 // their opens: those of the new mount have closed it, and know nothing of the rest.
 func (k *killing) checkLive() {
-	list, err := os.ReadDir(k.m.mnt)
-	if err != nil {
-		k.t.Error(err)
+	for run, pattern := range killRuns {
+		list, err := os.ReadDir(k.m.path(run))
+		if err != nil {
+			k.t.Error(err)
+		}
+		for _, e := range list {
+			switch {
+			case run == "." && checkpointName(e.Name()):
+				for _, name := range checkpointFiles {
+					k.checkPublished(path.Join(e.Name(), name), pattern)
+				}
+			case run != "." && saves.InRun(e.Name()):
+				k.checkPublished(path.Join(run, e.Name()), pattern)
+			}
+		}
 	}
-	for _, e := range list {
-		if !checkpointName(e.Name()) {
-			continue
-		}
-		for _, name := range checkpointFiles {
-			b, err := os.ReadFile(k.m.path(e.Name(), name))
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-			if err == nil {
-				_, err = saves.TokenOf(name, b)
-			}
-			if err != nil && !(k.shared && name == "pytorch_model.bin") {
-				k.t.Errorf("a torn file was published: %s/%s, %d bytes: %v", e.Name(), name, len(b), err)
-				k.t.Logf("%s\n%s", statusOf(k.t, k.m), read(k.t, k.m.path(".ckptfs/events")))
-			}
-		}
+}
+
+func (k *killing) checkPublished(file, pattern string) {
+	b, err := os.ReadFile(k.m.path(file))
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	name := path.Base(file)
+	if err == nil {
+		_, err = saves.TokenOf(name, b)
+	}
+	if err != nil && !(k.shared && name == sharedFile(saves.FilesOf(pattern))) {
+		k.t.Errorf("a torn file was published: %s, %d bytes: %v", file, len(b), err)
+		k.t.Logf("%s\n%s", statusOf(k.t, k.m), read(k.t, k.m.path(".ckptfs/events")))
 	}
 }
 
@@ -129,28 +141,37 @@ func checkpointName(name string) bool {
 // checkViews is P1 and P2: every view is whole, and none is behind what it was
 // seen to show.
 func (k *killing) checkViews() {
-	names := []string{"resume", "latest", "best"}
-	epochs, err := os.ReadDir(k.m.path("by-epoch"))
-	if err != nil {
-		k.t.Error(err)
-	}
-	for _, e := range epochs {
-		names = append(names, "by-epoch/"+e.Name())
-	}
-	for _, name := range names {
-		token, err := load(k.m.path(name))
+	for run, pattern := range killRuns {
+		names := []string{"resume", "latest"}
+		if run == "." {
+			names = append(names, "best")
+		}
+		for _, name := range names {
+			view := path.Join(run, name)
+			n := k.checkView(view, pattern)
+			if n < k.shown[view] {
+				k.t.Errorf("%s shows save %d, and had shown %d", view, n, k.shown[view])
+			}
+			k.shown[view] = max(n, k.shown[view])
+		}
+		epochs, err := os.ReadDir(k.m.path(run, "by-epoch"))
 		if err != nil {
-			k.t.Errorf("%s: %v", name, err)
-			continue
+			k.t.Error(err)
 		}
-		n, _ := strconv.Atoi(token) // "" is the original run
-		if n < k.shown[name] {
-			k.t.Errorf("%s shows save %d, and had shown %d", name, n, k.shown[name])
-		}
-		if !strings.Contains(name, "/") {
-			k.shown[name] = max(n, k.shown[name])
+		for _, e := range epochs {
+			k.checkView(path.Join(run, "by-epoch", e.Name()), pattern)
 		}
 	}
+}
+
+// checkView loads a view, and returns the save that it shows.
+func (k *killing) checkView(view, pattern string) (n int) {
+	token, err := saves.LoadAs(pattern, k.m.path(view))
+	if err != nil {
+		k.t.Errorf("%s: %v", view, err)
+	}
+	n, _ = strconv.Atoi(token) // "" is the original run
+	return n
 }
 
 // checkGone: once it is old, nothing is left of what was never completed, held
@@ -197,11 +218,19 @@ func (k *killing) list(dir string) (names []string) {
 
 // checkPlain is P4: under natural names there is nothing but whole checkpoints.
 func (k *killing) checkPlain() {
+	for run, pattern := range killRuns {
+		if run == "." {
+			continue
+		}
+		if _, err := saves.LoadFrom(k.back, pattern, run); err != nil {
+			k.t.Errorf("in the backing directory: %s: %v", run, err)
+		}
+	}
 	for _, name := range k.list(".") {
 		if !checkpointName(name) {
 			continue
 		}
-		if _, err := saves.LoadFrom(k.back, name); err != nil && k.inode(name) != 0 { // else it was pruned just now
+		if _, err := saves.LoadFrom(k.back, saves.Overwrite, name); err != nil && k.inode(name) != 0 { // else it was pruned just now
 			k.t.Errorf("in the backing directory: %s: %v", name, err)
 		}
 	}
@@ -219,7 +248,11 @@ func (k *killing) checkVersions() {
 			k.t.Errorf("manifest %s: %v", name, err)
 			continue
 		}
-		for _, dir := range []string{path.Join(m.Run, m.Name), ".ckptfs/history/" + m.ID} {
+		dirs := []string{path.Join(m.Run, m.Name), ".ckptfs/history/" + m.ID}
+		for _, home := range k.list(".ckptfs/files") { // of what lies in the run itself
+			dirs = append(dirs, ".ckptfs/files/"+home)
+		}
+		for _, dir := range dirs {
 			if k.inode(dir) == m.DirIno {
 				k.checkHashes(dir, &m)
 			}

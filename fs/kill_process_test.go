@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -159,6 +160,7 @@ func (tr *trainer) bury(k *killing) {
 	if tr.pattern == saves.InPlaceNew {
 		view = "latest"
 	}
+	view = path.Join(savedIn(tr.pattern), view)
 	if !saves.HasGap(tr.pattern) {
 		k.shown[view] = max(k.shown[view], int(tr.saved.Load()))
 	}

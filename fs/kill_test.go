@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ import (
 
 // What is incomplete, held back or deleted is old at the next housekeeping, and
 // every commit prunes.
-const killConfig = `
+const killConfig = saves.Layouts + `
 save: {settle: 20ms, incomplete_ttl: 200ms}
 retention: {mid_epoch: {keep_last: 2, when: always}, trash_ttl: 200ms}
 `
@@ -38,6 +39,22 @@ func rounds(t *testing.T, short int) int {
 		return n
 	}
 	return short
+}
+
+// killRuns are the runs of the mount, each with a pattern of those that are saved
+// there: the guide's trainer has the mount itself, who saves one file, or a group,
+// a directory of his own.
+var killRuns = map[string]string{".": saves.Overwrite, "files": saves.FileOverwrite, "shards": saves.Group}
+
+// savedIn is the run that a pattern is saved in.
+func savedIn(pattern string) string {
+	switch {
+	case !saves.Spread(pattern):
+		return "."
+	case pattern == saves.Group:
+		return "shards"
+	}
+	return "files"
 }
 
 // P1 to P4 under kills: trainers of every kind and ckptfs itself are killed at
@@ -74,7 +91,7 @@ func (c *tally) String() string {
 		c.rounds, c.daemons, c.writers, c.saves, c.loads, c.held, c.slowest.Seconds())
 }
 
-// killing is one mounted run that is killed over and over.
+// killing is one mount that is killed over and over.
 type killing struct {
 	*tally
 	t        *testing.T
@@ -82,7 +99,7 @@ type killing struct {
 	back     *os.Root // the backing directory, also beneath the mount
 	rnd      *rand.Rand
 	trainers []*trainer
-	shown    map[string]int // by view: the last save that it was seen to show
+	shown    map[string]int // by the path of a view: the last save that it was seen to show
 	quiet    map[string]int // the descriptors of the daemon when nothing is going on
 	story    []string       // what was done in this round
 	calm     atomic.Bool    // ckptfs was not killed in this round
@@ -95,7 +112,12 @@ func newKilling(t *testing.T, over bool, total *tally) *killing {
 		seed, _ = strconv.ParseUint(s, 10, 64)
 	}
 	t.Logf("SEED=%d", seed)
-	dir := copyRun(t)
+	dir := t.TempDir()
+	for run, pattern := range killRuns {
+		if err := saves.MakeRun(filepath.Join(dir, run), pattern); err != nil {
+			t.Fatal(err)
+		}
+	}
 	back, err := os.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +182,7 @@ func (k *killing) round(i int) {
 			k.t.Errorf("round %d: %q", i, k.story)
 		}
 	}()
-	replacing := patterns[1:] // the others make new names
+	replacing := saves.Patterns[1:] // the others make new names
 	pattern := replacing[k.rnd.IntN(len(replacing))]
 	if saves.HasGap(pattern) {
 		k.shown["resume"] = 0 // the trainer itself deletes what was shown
@@ -194,7 +216,7 @@ func (k *killing) round(i int) {
 // start runs a trainer whose tokens are higher than all before.
 func (k *killing) start(kind, pattern string, i int) {
 	k.story = append(k.story, "train "+pattern+" by "+kind)
-	tr := startTrainer(k.t, k.m.mnt, pattern, kind, (i+1)*1000+1) // further than the real run was
+	tr := startTrainer(k.t, k.m.path(savedIn(pattern)), pattern, kind, (i+1)*1000+1) // further than the real run was
 	k.trainers = append(k.trainers, tr)
 	if k.rnd.IntN(2) == 0 {
 		select {

@@ -2,7 +2,6 @@ package fs_test
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,12 +21,14 @@ import (
 // The bodies of the processes that a kill test kills: trainers of four kinds
 // that save for ever.
 
-// writing writes the three files of a save into a directory that is there.
-type writing func(dir, token string) error
+// job is one save: its files go into a directory that may be there.
+type job struct{ dir, pattern, token string }
+
+func (j job) files() []saves.File { return saves.Written(j.pattern, j.token, pad) }
 
 // kinds are how the work of a save is shared out.
-var kinds = map[string]writing{
-	"one":     writeAll,
+var kinds = map[string]func(job) error{
+	"one":     func(j job) error { return saves.WriteFiles(j.dir, j.files()) },
 	"threads": writeInThreads,
 	"forks":   writeBesideChildren,
 	"ranks":   new(launcher).write,
@@ -45,7 +47,7 @@ func train(dir, pattern, kind string, from int) int {
 	status := 0
 	for n := from; !enough.Load(); n++ {
 		token := fmt.Sprintf("%06d", n)
-		shown, err := false, saves.SaveBy(dir, pattern, token, func(dir string) error { return kinds[kind](dir, token) })
+		shown, err := false, saves.SaveBy(dir, pattern, token, func(dir string) error { return kinds[kind](job{dir, pattern, token}) })
 		if err == nil {
 			shown, err = concluded(dir, pattern, token)
 		}
@@ -62,13 +64,14 @@ func train(dir, pattern, kind string, from int) int {
 	return status
 }
 
-// concluded syncs the checkpoint, and reports whether a view shows it then.
+// concluded syncs the checkpoint, or the run that its files lie in, and reports
+// whether a view shows it then.
 func concluded(dir, pattern, token string) (bool, error) {
 	view := "resume"
 	if pattern == saves.InPlaceNew {
 		view = "by-epoch/" + strings.TrimLeft(token, "0")
 	}
-	d, err := os.Open(filepath.Join(dir, saves.Target(pattern, token)))
+	d, err := os.Open(filepath.Join(dir, saves.Dir(pattern, token)))
 	if err != nil {
 		return false, err
 	}
@@ -76,29 +79,30 @@ func concluded(dir, pattern, token string) (bool, error) {
 	if err := d.Sync(); err != nil {
 		return false, err
 	}
-	b, err := os.ReadFile(filepath.Join(dir, view, "config.json"))
+	first := saves.FilesOf(pattern)[0]
+	b, err := os.ReadFile(filepath.Join(dir, view, first))
 	if err != nil {
 		return false, nil // it has gone to make room for others
 	}
-	got, err := saves.TokenOf("config.json", b)
+	got, err := saves.TokenOf(first, b)
 	return got == token, err
 }
 
 // writeInThreads has a thread for each file, and a second for half of its bytes.
-func writeInThreads(dir, token string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func writeInThreads(j job) error {
+	if err := os.MkdirAll(j.dir, 0o755); err != nil {
 		return err
 	}
-	files := saveFiles(token, pad)
+	files := j.files()
 	ended := make(chan error)
-	for _, name := range checkpointFiles {
+	for _, f := range files {
 		go func() {
 			runtime.LockOSThread() // it ends with the goroutine
-			ended <- writeByTwo(filepath.Join(dir, name), files[name])
+			ended <- writeByTwo(filepath.Join(j.dir, f.Name), f.Content)
 		}()
 	}
 	var err error
-	for range checkpointFiles {
+	for range files {
 		err = errors.Join(err, <-ended)
 	}
 	return err
@@ -121,17 +125,16 @@ func writeByTwo(file string, content []byte) error {
 
 // writeBesideChildren starts a process while each file is open, which inherits
 // the descriptor and holds it for a moment longer than the writer.
-func writeBesideChildren(dir, token string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func writeBesideChildren(j job) error {
+	if err := os.MkdirAll(j.dir, 0o755); err != nil {
 		return err
 	}
-	files := saveFiles(token, pad)
-	for _, name := range checkpointFiles {
-		f, err := os.Create(filepath.Join(dir, name))
+	for _, file := range j.files() {
+		f, err := os.Create(filepath.Join(j.dir, file.Name))
 		if err != nil {
 			return err
 		}
-		content := files[name]
+		content := file.Content
 		_, err = f.Write(content[:len(content)/2])
 		child := exec.Command("sleep", "0.02")
 		child.ExtraFiles = []*os.File{f}
@@ -150,9 +153,9 @@ func writeBesideChildren(dir, token string) error {
 
 const worldSize = 8
 
-// launcher runs eight ranks that write one checkpoint: an eighth of the weights
-// each, and a file of their own. When one of them ends it ends the others, and
-// starts anew with the next save.
+// launcher runs eight ranks that write one checkpoint: an eighth of the largest
+// file each, and where there are more a file of their own. When one of them ends it
+// ends the others, and starts anew with the next save.
 type launcher struct{ ranks []*rank }
 
 type rank struct {
@@ -161,8 +164,8 @@ type rank struct {
 	out *bufio.Reader
 }
 
-func (l *launcher) write(dir, token string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func (l *launcher) write(j job) error {
+	if err := os.MkdirAll(j.dir, 0o755); err != nil {
 		return err
 	}
 	for len(l.ranks) < worldSize {
@@ -178,7 +181,7 @@ func (l *launcher) write(dir, token string) error {
 	// Two phases with a barrier between them, as when all have to have it open.
 	for _, phase := range []string{"open", "write"} {
 		for _, r := range l.ranks {
-			fmt.Fprintln(r.in, phase, dir, token)
+			fmt.Fprintln(r.in, phase, j.pattern, j.token, j.dir)
 		}
 		for i, r := range l.ranks {
 			word, err := r.out.ReadString('\n')
@@ -201,29 +204,37 @@ func (l *launcher) end() {
 	l.ranks = nil
 }
 
+// sharedFile is which of some files every rank writes a part of.
+func sharedFile[F any](files []F) F { return files[min(1, len(files)-1)] }
+
+// own are the files that a rank writes alone: one of the others, or one more.
+func (j job) own(rank int) []saves.File {
+	if files := j.files(); len(files) > 1 {
+		if others := slices.Delete(files, 1, 2); rank < len(others) {
+			return others[rank : rank+1]
+		}
+	}
+	if f, ok := saves.Further(j.pattern, j.token, rank); ok {
+		return []saves.File{f}
+	}
+	return nil
+}
+
 // serveRank is the body of one rank.
 func serveRank(k int) int {
 	var shared *os.File
 	for words := bufio.NewScanner(os.Stdin); words.Scan(); {
-		phase, rest, _ := strings.Cut(words.Text(), " ")
-		dir, token, _ := strings.Cut(rest, " ")
-		files := saveFiles(token, pad)
-		weights := files["pytorch_model.bin"]
+		w := strings.SplitN(words.Text(), " ", 4)
+		phase, j := w[0], job{pattern: w[1], token: w[2], dir: w[3]}
+		weights := sharedFile(j.files())
 		var err error
 		if phase == "open" {
-			shared, err = os.OpenFile(filepath.Join(dir, "pytorch_model.bin"), os.O_CREATE|os.O_WRONLY, 0o644)
+			shared, err = os.OpenFile(filepath.Join(j.dir, weights.Name), os.O_CREATE|os.O_WRONLY, 0o644)
 		} else {
-			part := len(weights)/worldSize + 1
+			part := len(weights.Content)/worldSize + 1
 			from := k * part
-			_, err = shared.WriteAt(weights[from:min(from+part, len(weights))], int64(from))
-			err = errors.Join(err, shared.Close())
-			own := map[int]string{0: "config.json", 1: "training_state.pth"}[k]
-			content := files[own]
-			if own == "" {
-				own = fmt.Sprintf("rng_state_%d.json", k)
-				content, _ = json.Marshal(map[string]any{"rank": k, "token": token})
-			}
-			err = errors.Join(err, os.WriteFile(filepath.Join(dir, own), content, 0o644))
+			_, err = shared.WriteAt(weights.Content[from:min(from+part, len(weights.Content))], int64(from))
+			err = errors.Join(err, shared.Close(), saves.WriteFiles(j.dir, j.own(k)))
 		}
 		if err != nil {
 			fmt.Println(strings.ReplaceAll(err.Error(), "\n", "; "))

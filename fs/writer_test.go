@@ -9,7 +9,6 @@ import (
 // What the trainers of these tests save, and how.
 var (
 	checkpointFiles = saves.Files
-	patterns        = saves.Patterns
 	saveFiles       = saves.Content
 	load            = saves.Load
 )

@@ -70,7 +70,7 @@ func cutWithCache(t *testing.T, fs filesystem, durability string, n int, tally *
 	log, err := os.Open(g.log)
 	m.must(err)
 	defer log.Close()
-	disk := &lossyDisk{log: log, events: events, durable: blank}
+	disk := &lossyDisk{log: log, events: events, durable: blank, whole: fs.needsSectors}
 	for i, at := range instants(events, from, to, n) {
 		cut := filepath.Join(dir, "cut.img")
 		m.must(disk.cut(at, damage(i%2), cut))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,17 +18,19 @@ import (
 )
 
 // natural reads everything under natural names in a run of the disk itself: the
-// newest save, and what is no whole checkpoint.
+// newest save, and what is no whole checkpoint, or no whole file of one that lies
+// in the run itself.
 func (m *machine) natural(run string) (newest int, problems []string) {
 	entries, err := os.ReadDir(filepath.Join(m.at, run))
 	if err != nil {
 		return 0, []string{err.Error()}
 	}
+	pattern := filepath.Base(run)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".tmp_") { // a name that promises nothing
+		if strings.HasPrefix(e.Name(), ".tmp_") || strings.HasSuffix(e.Name(), ".tmp") { // names that promise nothing
 			continue
 		}
-		token, err := saves.Load(filepath.Join(m.at, run, e.Name()))
+		token, err := m.token(pattern, filepath.Join(m.at, run, e.Name()))
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("%s: %v", e.Name(), err))
 			continue
@@ -40,7 +43,26 @@ func (m *machine) natural(run string) (newest int, problems []string) {
 			problems = append(problems, fmt.Sprintf("%s holds what belongs to %s", e.Name(), owner))
 		}
 	}
+	if saves.Spread(pattern) {
+		for _, name := range saves.FilesOf(pattern) { // it is never taken away, not for a moment
+			if !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == name }) {
+				problems = append(problems, name+" is not there")
+			}
+		}
+	}
 	return newest, problems
+}
+
+// token reads an entry of a run.
+func (m *machine) token(pattern, at string) (string, error) {
+	if !saves.Spread(pattern) {
+		return saves.Load(at)
+	}
+	b, err := os.ReadFile(at)
+	if err != nil {
+		return "", err
+	}
+	return saves.TokenOf(at, b)
 }
 
 // checkNatural is P4: under natural names there is nothing but whole checkpoints,
@@ -50,6 +72,20 @@ func (m *machine) checkNatural(f *found, when string) {
 		_, problems := m.natural(filepath.Join(runsDir, pattern))
 		for _, p := range problems {
 			f.complain("%s, under natural names: %s/%s", when, pattern, p)
+		}
+	}
+}
+
+// checkSpread is P4 where a checkpoint's files lie in the run: they are of one
+// save. It holds once the store has recovered, for the names of a group
+// change one by one.
+func (m *machine) checkSpread(f *found) {
+	for _, pattern := range saves.Patterns {
+		if !saves.Spread(pattern) {
+			continue
+		}
+		if _, err := saves.LoadAs(pattern, filepath.Join(m.at, runsDir, pattern)); err != nil {
+			f.complain("after recovery, under natural names: %s: %v", pattern, err)
 		}
 	}
 }
@@ -77,7 +113,7 @@ func (m *machine) checkStore(f *found) (trash map[string]int) {
 		if len(damage) > 0 {
 			f.complain("verify: %s/%s, %s, version %s: %s", v.Run, v.Name, v.State, v.Version, strings.Join(damage, "; "))
 		} else if v.State == policy.Trash {
-			token, err := saves.Load(filepath.Join(m.at, runsDir, store.Private, "trash", v.Version))
+			token, err := saves.LoadAs(v.Run, filepath.Join(m.at, runsDir, store.Private, "trash", v.Version))
 			if err != nil {
 				f.complain("the trash: version %s of %s/%s: %v", v.Version, v.Run, v.Name, err)
 			}
@@ -143,7 +179,7 @@ func (m *machine) viewed(pattern string) (newest int, problems []string) {
 		}
 	}
 	for _, p := range paths {
-		token, err := saves.Load(filepath.Join(run, p))
+		token, err := saves.LoadAs(pattern, filepath.Join(run, p))
 		if errors.Is(err, os.ErrNotExist) && !strings.Contains(p, "/") {
 			continue // nothing resolves
 		}
@@ -163,7 +199,7 @@ func (m *machine) saveAgain(pattern string, n int) error {
 	}
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) { // the pace of asking
 		for _, view := range views {
-			if token, _ := saves.Load(filepath.Join(run, view)); token == tokenOf(n) {
+			if token, _ := saves.LoadAs(pattern, filepath.Join(run, view)); token == tokenOf(n) {
 				return nil
 			}
 		}

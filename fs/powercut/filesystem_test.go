@@ -18,6 +18,8 @@ type filesystem struct {
 	fsck    []string // reads only
 	pkg     string   // that has both
 	broken  bool     // its options give safety away: promises are broken there
+
+	needsSectors bool // it relies on a sector being written whole or not at all
 }
 
 var (
@@ -31,9 +33,11 @@ var (
 		mkfs: []string{"mkfs.xfs", "-q", "-K", "-m", "reflink=1"},
 		fsck: []string{"xfs_repair", "-n"},
 	}
-	// A transaction a second: else a short run sees no other than those of fsync.
+	// A transaction a second: else a short run sees no other than those of fsync. Its
+	// superblock is one sector of the disk, and a mount takes no other copy when
+	// that is torn.
 	btrfs = filesystem{
-		name: "btrfs", kind: "btrfs", options: "commit=1", pkg: "btrfs-progs",
+		name: "btrfs", kind: "btrfs", options: "commit=1", pkg: "btrfs-progs", needsSectors: true,
 		mkfs: []string{"mkfs.btrfs", "-q", "-K"},
 		fsck: []string{"btrfs", "check", "--readonly"},
 	}

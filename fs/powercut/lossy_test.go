@@ -51,6 +51,7 @@ type lossyDisk struct {
 	log     *os.File
 	events  []event
 	durable string // an image of what is flushed
+	whole   bool   // no sector is torn
 	applied int    // how many events are in it
 }
 
@@ -59,7 +60,7 @@ type damage int
 
 const (
 	lost damage = iota // each write is there or not: lost and reordered
-	torn               // the same, and some only in part, in pieces of 512 bytes
+	torn               // the same, and some only in part, in pieces of 512 bytes; see lossyDisk.whole
 )
 
 // cut makes the image of a cut after n events. The next cut may not be earlier.
@@ -80,7 +81,7 @@ func (d *lossyDisk) cut(n int, how damage, image string) error {
 		if rand.Float64() >= odds {
 			return nil
 		}
-		if how == lost || rand.N(2) == 0 {
+		if how == lost || d.whole && len(data) <= sector || rand.N(2) == 0 {
 			return write(0, len(data))
 		}
 		for from := 0; from < len(data); from += 512 {

@@ -49,7 +49,7 @@ const (
 
 // controlPatterns are how trainers without ckptfs save: with a rename, and in
 // place. They sync nothing.
-var controlPatterns = []string{saves.TmpRename, saves.Overwrite}
+var controlPatterns = []string{saves.TmpRename, saves.Overwrite, saves.FileRename, saves.Group}
 
 // diskSize suffices for what the trainers write until it is pruned.
 const diskSize = 1 << 30
@@ -92,13 +92,13 @@ func (m *machine) format(image string) {
 	m.must(m.fs.mount(m.device.path(), m.at))
 	for _, pattern := range saves.Patterns {
 		run := filepath.Join(m.at, runsDir, pattern)
-		m.must(saves.CopyRun(run))
+		m.must(saves.MakeRun(run, pattern))
 		if saves.HasGap(pattern) {
 			m.must(removeOthers(run, saves.Target(pattern, "")))
 		}
 	}
 	for _, pattern := range controlPatterns {
-		m.must(saves.CopyRun(filepath.Join(m.at, controlDir, pattern)))
+		m.must(saves.MakeRun(filepath.Join(m.at, controlDir, pattern), pattern))
 	}
 	m.must(os.MkdirAll(filepath.Join(m.at, noiseDir), 0o755))
 	m.must(unmount(m.at))
@@ -145,7 +145,7 @@ func (m *machine) start() {
 		dir, from := filepath.Join(m.at, runsDir, pattern), strconv.Itoa(first+i)
 		m.spawn(child("trainer", dir, pattern, from), func(verb string, n int) {
 			// Renames do not wait, whatever the durability; an fsync does.
-			if verb == "synced" || m.durability == atClose && pattern != saves.TmpRename && pattern != saves.RenameAside {
+			if verb == "synced" || m.durability == atClose && !saves.ByRename(pattern) {
 				m.ledger.note(pattern, n)
 			}
 		})

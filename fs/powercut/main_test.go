@@ -1,8 +1,8 @@
 // Package powercut cuts the power under real file systems.
 //
-// A file system in a disk image (ext4, XFS, btrfs) holds five runs. One ckptfs
-// is mounted over them, and five trainers save in the five patterns of package
-// saves. At random instants the image is taken as a power cut would leave it:
+// A file system in a disk image (ext4, XFS, btrfs) holds a run for each
+// pattern of package saves. One ckptfs is mounted over them, and a trainer saves in
+// each. At random instants the image is taken as a power cut would leave it:
 //
 //   - TestSnapshots takes a reflink of the image: what the disk has accepted is
 //     there, nothing else is;

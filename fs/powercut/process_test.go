@@ -18,9 +18,10 @@ import (
 )
 
 // config settles soon and prunes hard, so that a short run has many commits, and
-// deletes and reuses blocks all the time.
+// deletes and reuses blocks all the time. It has the layout of those whose
+// checkpoints are files.
 func config(durability string) string {
-	return `
+	return saves.Layouts + `
 save: {settle: 20ms, durability: ` + durability + `}
 retention:
   mid_epoch: {keep_last: 3, when: always}
@@ -113,7 +114,7 @@ func trainer(args []string) int {
 		if i%2 == 0 {
 			at := dir
 			if i%4 == 0 {
-				at = filepath.Join(dir, saves.Target(pattern, token))
+				at = filepath.Join(dir, saves.Dir(pattern, token))
 			}
 			if err := syncDir(at); err != nil {
 				return fail("fsync", err)

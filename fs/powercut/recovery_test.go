@@ -90,6 +90,7 @@ func (m *machine) recover(image string, promised map[string]int) *found {
 	defer m.cutAgain(f, image)()
 	trash := m.checkStore(f)
 	m.checkNatural(f, "after recovery")
+	m.checkSpread(f)
 	m.checkMount(f, promised, trash)
 	return f
 }

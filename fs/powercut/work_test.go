@@ -94,7 +94,7 @@ func (m *machine) watch(stop chan struct{}) {
 	for {
 		for _, pattern := range saves.Patterns {
 			for _, view := range views {
-				token, err := saves.Load(filepath.Join(m.at, runsDir, pattern, view))
+				token, err := saves.LoadAs(pattern, filepath.Join(m.at, runsDir, pattern, view))
 				switch {
 				case errors.Is(err, os.ErrNotExist):
 				case err != nil:

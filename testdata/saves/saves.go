@@ -1,6 +1,6 @@
 // Package saves is the trainer of the tests: checkpoints that can be told apart,
-// the five ways in which trainers replace one, and a reader that notices a torn
-// one, or a mix of two.
+// the ways in which trainers replace one, and a reader that notices a torn one, or
+// a mix of two.
 package saves
 
 import (
@@ -116,19 +116,22 @@ var original = func() func(string) []byte {
 // Load reads a whole checkpoint from one directory that is opened once, and
 // returns its token, "" for one of the real run. Files of two saves, or a torn
 // one, are an error.
-func Load(dir string) (string, error) {
+func Load(dir string) (string, error) { return LoadAs(Overwrite, dir) }
+
+// LoadAs does so for one that was saved in a pattern.
+func LoadAs(pattern, dir string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
-	return LoadFrom(root, ".")
+	return LoadFrom(root, pattern, ".")
 }
 
 // LoadFrom does so for a directory below one that is open.
-func LoadFrom(root *os.Root, dir string) (string, error) {
-	first := ""
-	for i, name := range Files {
+func LoadFrom(root *os.Root, pattern, dir string) (string, error) {
+	files, first := FilesOf(pattern), ""
+	for i, name := range files {
 		b, err := root.ReadFile(path.Join(dir, name))
 		if err != nil {
 			return "", err
@@ -138,7 +141,7 @@ func LoadFrom(root *os.Root, dir string) (string, error) {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 		if i > 0 && token != first {
-			return "", fmt.Errorf("%s is of save %q, %s of save %q", Files[0], first, name, token)
+			return "", fmt.Errorf("%s is of save %q, %s of save %q", files[0], first, name, token)
 		}
 		first = token
 	}
@@ -168,8 +171,12 @@ func TokenOf(name string, content []byte) (token string, err error) {
 	return token, nil
 }
 
-// CopyRun copies the real run that a trainer left in the middle of epoch 3.
-func CopyRun(dir string) error {
+// MakeRun makes a run as a trainer left it: the real one in the middle of epoch 3,
+// or a checkpoint of the same content that lies in the run itself.
+func MakeRun(dir, pattern string) error {
+	if Spread(pattern) {
+		return Save(dir, pattern, "", 0)
+	}
 	run, err := fs.Sub(runs.FS, "enstack")
 	if err != nil {
 		return err

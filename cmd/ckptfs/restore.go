@@ -122,7 +122,7 @@ func tellRestored(out io.Writer, t target, before, after namedCheckpoint, chosen
 			}
 		}
 	}
-	if is != nil && is.Pinned && (was == nil || !was.Pinned) {
+	if is != nil && is.PinReason == store.RestoredPin {
 		fmt.Fprintf(out, "The policy would delete it again, so it is pinned: ckptfs unpin %s %s lets it go.\n", t.path(), before.given(t))
 	}
 	return nil

@@ -139,6 +139,7 @@ func (s *Store) putBack(rec *record, rel string, h *Held, force bool) error {
 	s.core(sv, rel)
 	sv.rewritten[rel] = true
 	delete(sv.held, rel)
+	sv.missing, sv.problems = nil, nil // what an earlier look found is not so any more
 	s.touch(sv, 0)
 	return nil
 }

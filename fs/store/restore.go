@@ -286,11 +286,18 @@ func (s *Store) dropRestored(rec *record, e *earlier) {
 		rec.mu.Unlock()
 	}
 	for _, t := range s.trashOldestFirst() {
-		if (t == e.trashed || e.trashed == nil && t.version == e.version) && s.free(t) {
-			s.report("remove what was restored from the trash", s.shred(t))
+		if t == e.trashed || e.trashed == nil && t.version == e.version {
+			s.spawn(func() {
+				if s.becomesFree(t) {
+					s.report("remove what was restored from the trash", s.shred(t))
+				}
+			})
 		}
 	}
 }
+
+// RestoredPin is why a checkpoint was pinned without a word of the user.
+const RestoredPin = "it was restored, and the policy would delete it again"
 
 // pinDoomed pins a name when the policy would delete at once what is restored
 // under it.
@@ -312,8 +319,7 @@ func (s *Store) pinDoomed(rec *record, e *earlier) {
 	list = append(list, c)
 	for _, d := range policy.Retain(list, policy.Resolve(list, s.policyOf(rec.run)), s.cfg.Retention, s.clock.Now()) {
 		if d.Name == rec.name && d.State == policy.Committed && d.Action == policy.ActionDelete {
-			const why = "it was restored, and the policy would delete it again"
-			s.report("pin what is restored", s.changePins(func(pins map[string]string) { pins[rec.path()] = why }))
+			s.report("pin what is restored", s.changePins(func(pins map[string]string) { pins[rec.path()] = RestoredPin }))
 		}
 	}
 }

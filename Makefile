@@ -17,6 +17,8 @@ ROUNDS ?= 200
 TIME ?= 1m
 # What `make fuzz` gives each target: a duration, or a number of executions as 1000x.
 FUZZTIME ?= 5s
+# Where `make bench` measures.
+DIR ?= .
 # Debian's Python: python3-torch belongs to it, whatever python3 comes first in PATH.
 PYTHON ?= /usr/bin/python3
 
@@ -28,7 +30,7 @@ counted = @figures=$$(mktemp); export FIGURES=$$figures; $(1); status=$$?; \
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: build
 build: ## Build bin/ckptfs, one static binary
@@ -76,8 +78,14 @@ fuzz: ## Look for input that breaks a reader, for FUZZTIME each
 	@FUZZTIME=$(FUZZTIME) testdata/fuzz.sh
 
 .PHONY: bench
-bench: fuse build ## Measure saves and loads through a mount against the disk itself
-	bin/ckptfs bench
+bench: fuse build ## Measure a mount against the disk at DIR, into docs/PERFORMANCE.md
+	bin/ckptfs bench --no-passthrough --into docs/PERFORMANCE.md $(FLAGS) $(DIR)
+
+.PHONY: bench-peers
+bench-peers: fuse build peers ## The same, beside bindfs, mergerfs and a plain go-fuse loopback
+	go build -o bin/loopback ./testdata/loopback
+	bin/ckptfs bench --no-passthrough --into docs/PERFORMANCE.md $(FLAGS) --peer bindfs=bindfs \
+		--peer 'mergerfs=mergerfs -o cache.files=partial,minfreespace=0' --peer loopback=bin/loopback $(DIR)
 
 .PHONY: clean
 clean: ## Remove what was built
@@ -103,3 +111,10 @@ disks:
 		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 	test -z "$$missing" || { apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } || \
 		{ echo "missing:$$missing"; exit 1; }
+
+# What cannot be installed is left out, and the table says so.
+.PHONY: peers
+peers:
+	@missing=; for tool in bindfs mergerfs; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } || \
+		echo "left out: sudo apt-get install$$missing"

@@ -19,6 +19,8 @@ type mountOptions struct {
 	readOnly   bool
 	strict     bool
 	debug      bool
+	daemonData bool     // all data goes through the daemon
+	pprof      string   // where profiles of the daemon go
 	kernel     []string // of -o, for the kernel
 	ready      int      // where the parent waits for word, 0 when there is no parent
 }
@@ -57,7 +59,10 @@ func newMountCommand() *cobra.Command {
 	f.BoolVar(&opts.strict, "strict", false, "refuse while other processes are at work beneath the mount")
 	f.StringVar(&opts.log, "log", "", "log to `FILE` (default .ckptfs/log in DIR)")
 	f.StringArrayVarP(&lists, "options", "o", nil, "`OPT,OPT` as from mount(8)")
+	f.BoolVar(&opts.daemonData, "no-passthrough", false, "move all data through ckptfs, as for users who are not root")
 	f.BoolVar(&opts.debug, "debug", false, "log every request")
+	f.StringVar(&opts.pprof, "pprof", "", "write a profile to `FILE`, or serve profiles at localhost:PORT")
+	f.MarkHidden("pprof") // as below
 	f.IntVar(&opts.ready, "ready-fd", 0, "say on this descriptor how the mount went")
 	f.MarkHidden("ready-fd") // fails only for a flag that there is not
 	return cmd

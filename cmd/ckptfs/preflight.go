@@ -32,6 +32,11 @@ func preflight(opts mountOptions, args []string, notes io.Writer) (request, erro
 	if err := apart(req); err != nil {
 		return req, err
 	}
+	if req.pprof != "" {
+		if req.pprof, err = profileTarget(req.pprof); err != nil {
+			return req, err
+		}
+	}
 	if err := notMounted(req.dir); err != nil {
 		return req, err
 	}

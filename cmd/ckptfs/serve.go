@@ -34,11 +34,23 @@ func serve(req request, stderr io.Writer, ready func()) error {
 	if err := os.Chdir("/"); err != nil { // keep no directory busy
 		log.Warn("cannot leave the working directory", "err", err)
 	}
+	if req.pprof != "" {
+		end, err := startProfile(req.pprof, log)
+		if err != nil {
+			backing.Close()
+			return err
+		}
+		defer func() {
+			if err := end(); err != nil {
+				log.Warn("the profile is not whole", "err", err)
+			}
+		}()
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, unix.SIGTERM)
 	server, err := fs.Mount(backing, fs.MountOptions{
 		Dir: req.dir, Mountpoint: req.point, Config: req.cfg,
-		AllowOther: req.allowOther, ReadOnly: req.readOnly, Debug: req.debug,
+		AllowOther: req.allowOther, ReadOnly: req.readOnly, NoPassthrough: req.daemonData, Debug: req.debug,
 		Options: req.kernel, Log: log,
 	})
 	if err != nil {

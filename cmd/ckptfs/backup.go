@@ -138,12 +138,12 @@ func chooseVersion(src source, t target, arg string) (*openVersion, namedCheckpo
 			return nil, n, err
 		}
 		if row == nil {
-			return nil, n, nothingError("%s has no version %s; see ckptfs history %s %s", n.name, id, t.path(), n.given(t))
+			return nil, n, nothingError("%s has no version %s; see ckptfs history %s %s", n.name, id, t.given(), n.given(t))
 		}
 	}
 	switch {
 	case row == nil:
-		return nil, n, nothingError("nothing is committed under %s; ckptfs restore %s %s takes a deleted version back", n.name, t.path(), n.given(t))
+		return nil, n, nothingError("nothing is committed under %s; ckptfs restore %s %s takes a deleted version back", n.name, t.given(), n.given(t))
 	case row.Version == "" || row.State != policy.Committed && !earlierState(row.State):
 		return nil, n, nothingError("%s is %s and not committed: %s", n.name, row.State, row.Reason)
 	}

@@ -86,7 +86,7 @@ func findNamed(src source, t target, name string) (namedCheckpoint, error) {
 	if n := gather(store.RunList{Path: run}, base, trash); len(n.rows) > 0 {
 		return n, nil
 	}
-	return namedCheckpoint{}, nothingError("%s has no checkpoint and no view called %q; see ckptfs ls --all %s", t.path(), name, t.path())
+	return namedCheckpoint{}, nothingError("%s has no checkpoint and no view called %q; see ckptfs ls --all %s", t.given(), name, t.given())
 }
 
 // nameOf is a checkpoint's own name, also by a link to it.

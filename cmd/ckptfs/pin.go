@@ -19,9 +19,9 @@ func newPinCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pin PATH NAME",
 		Short: "Never prune a checkpoint",
-		Long: `Never prune a checkpoint, nor its earlier versions, until it is unpinned. A pin
-stays with the name, also when that is renamed. NAME may be a view: what it
-resolves to now is pinned.`,
+		Long: `Never prune a checkpoint until it is unpinned. A pin stays with the name, also when
+that is renamed or overwritten. NAME may be a view: what it resolves to now is
+pinned.`,
 		Example: `  ckptfs pin --reason "submitted" checkpoints/codebert best`,
 		Args:    operands(2, 2, "a PATH and the NAME of a checkpoint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,7 +30,7 @@ resolves to now is pinned.`,
 			}
 			return changePin(cmd.OutOrStdout(), opts.config, args[0], args[1], func(src source, t target, n namedCheckpoint) (string, error) {
 				err := src.Pin(n.path(), opts.reason)
-				return fmt.Sprintf("%s is pinned; ckptfs unpin %s %s lets the policy decide again.\n", n.name, t.path(), n.given(t)), err
+				return fmt.Sprintf("%s is pinned; ckptfs unpin %s %s lets the policy decide again.\n", n.name, t.given(), n.given(t)), err
 			})
 		},
 	}

@@ -139,7 +139,7 @@ func runQuarantineRestore(out io.Writer, opts quarantineOptions, dir, id string)
 	return changeQuarantine(opts.config, dir, func(src source, t target, held []store.QuarantineRow) error {
 		i := slices.IndexFunc(held, func(r store.QuarantineRow) bool { return r.ID == id })
 		if i < 0 {
-			return nothingError("nothing with the id %s is held back in %s; see ckptfs quarantine list %s", id, t.path(), t.path())
+			return nothingError("nothing with the id %s is held back in %s; see ckptfs quarantine list %s", id, t.given(), t.given())
 		}
 		to := held[i].Path
 		if opts.as != "" {
@@ -148,7 +148,7 @@ func runQuarantineRestore(out io.Writer, opts quarantineOptions, dir, id string)
 		if err := src.PutBack(id, to, opts.force); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(out, "%s is back. What commits it, if nothing else does: ckptfs commit %s %s\n", to, t.path(), path.Dir(to))
+		_, err := fmt.Fprintf(out, "%s is back. What commits it, if nothing else does: ckptfs commit %s %s\n", to, t.given(), path.Dir(to))
 		return err
 	})
 }
@@ -166,7 +166,7 @@ func runQuarantineDrop(out io.Writer, opts quarantineOptions, dir string, ids []
 			dropped, bytes = dropped+1, bytes+r.Size
 		}
 		if dropped < len(ids) {
-			return nothingError("%d of these ids were not held back in %s; see ckptfs quarantine list %s", len(ids)-dropped, t.path(), t.path())
+			return nothingError("%d of these ids were not held back in %s; see ckptfs quarantine list %s", len(ids)-dropped, t.given(), t.given())
 		}
 		_, err := fmt.Fprintf(out, "Dropped %s, %s.\n", count(dropped, "file"), size(bytes))
 		return err

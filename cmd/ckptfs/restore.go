@@ -102,7 +102,7 @@ func restorable(n namedCheckpoint, version string, t target) (*store.CheckpointR
 		return nil, nothingError("version %s is what %s holds", version, n.name)
 	}
 	if chosen == nil {
-		return nil, nothingError("%s has no earlier version %s; see ckptfs history %s %s", n.name, version, t.path(), n.given(t))
+		return nil, nothingError("%s has no earlier version %s; see ckptfs history %s %s", n.name, version, t.given(), n.given(t))
 	}
 	return chosen, nil
 }
@@ -118,12 +118,12 @@ func tellRestored(out io.Writer, t target, before, after namedCheckpoint, chosen
 	if was != nil && was.Version != "" {
 		for _, r := range after.earlier() {
 			if r.Version == was.Version {
-				fmt.Fprintf(out, "What it held is in the %s: ckptfs restore %s %s@%s takes it back.\n", r.State, t.path(), before.given(t), r.Version)
+				fmt.Fprintf(out, "What it held is in the %s: ckptfs restore %s %s@%s takes it back.\n", r.State, t.given(), before.given(t), r.Version)
 			}
 		}
 	}
 	if is != nil && is.PinReason == store.RestoredPin {
-		fmt.Fprintf(out, "The policy would delete it again, so it is pinned: ckptfs unpin %s %s lets it go.\n", t.path(), before.given(t))
+		fmt.Fprintf(out, "The policy would delete it again, so it is pinned: ckptfs unpin %s %s lets it go.\n", t.given(), before.given(t))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -18,12 +19,16 @@ type target struct {
 	mount mountEntry // its point is "" where nothing is mounted
 	root  string     // the root of the mount, or the directory; absolute
 	sub   string     // PATH below the root, "." for the root itself
+	arg   string     // PATH as it was given
 }
 
 func (t target) isMounted() bool { return t.mount.point != "" }
 
 // path is PATH again, absolute.
 func (t target) path() string { return filepath.Join(t.root, t.sub) }
+
+// given is PATH as it was given, for messages with commands to type.
+func (t target) given() string { return cmp.Or(t.arg, t.path()) }
 
 // holds reports whether a run, named as in the reports, is the one that PATH
 // names or lies below it.
@@ -34,6 +39,12 @@ func (t target) holds(run string) bool {
 // findTarget works out what a PATH means, without touching a mount whose daemon
 // may be gone.
 func findTarget(arg string) (target, error) {
+	t, err := targetOf(arg)
+	t.arg = arg
+	return t, err
+}
+
+func targetOf(arg string) (target, error) {
 	abs, err := filepath.Abs(arg)
 	if err != nil {
 		return target{}, fmt.Errorf("%s: %w", arg, err)

@@ -19,8 +19,8 @@ func (s *Store) pinned(p string) bool {
 	return ok
 }
 
-// Pin keeps a checkpoint, with its earlier versions, from being pruned. why is the
-// user's word, which may be empty. Pinned again it gets the new one.
+// Pin keeps what is committed under a name from being pruned. why is the user's
+// word, which may be empty. Pinned again it gets the new one.
 func (s *Store) Pin(p, why string) error {
 	rec := s.named(p)
 	if rec == nil {

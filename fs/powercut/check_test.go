@@ -105,10 +105,10 @@ func (m *machine) checkStore(f *found) (trash map[string]int) {
 	}
 	defer func() { m.must(st.Close()) }()
 	st.Settle(context.Background(), nil)
-	versions, err := st.Verify(context.Background())
+	rep, err := st.Verify(context.Background(), store.VerifyOptions{Deep: true, History: true, Trash: true})
 	m.must(err)
 	trash = map[string]int{}
-	for _, v := range versions {
+	for _, v := range rep.Checkpoints {
 		damage := v.Damage()
 		if len(damage) > 0 {
 			f.complain("verify: %s/%s, %s, version %s: %s", v.Run, v.Name, v.State, v.Version, strings.Join(damage, "; "))

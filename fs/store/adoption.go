@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"path"
 )
 
@@ -24,6 +25,15 @@ func (s *Store) hashAdopted() {
 	}
 }
 
+// lookThrough reads a checkpoint that was adopted anew because somebody has
+// changed it.
+func (s *Store) lookThrough(v *Version) {
+	if s.changedSince(v) {
+		s.recheck(v)
+	}
+	s.report("hash an adopted checkpoint", s.hashVersion(v))
+}
+
 // hashVersion fills in the hashes of a version as long as its files are the ones
 // that the manifest describes.
 func (s *Store) hashVersion(v *Version) error {
@@ -33,13 +43,13 @@ func (s *Store) hashVersion(v *Version) error {
 	s.mu.RUnlock()
 	missing := false
 	for i, f := range files {
-		if f.XXH3 != "" {
+		if f.XXH3 != "" || s.damageAt(v, f.Path) != nil {
 			continue
 		}
 		missing = true
-		sum, err := s.hash(path.Join(v.where(), f.Path))
-		if isGone(err) {
-			return nil // deleted or replaced meanwhile
+		sum, err := s.hashUntilStopped(path.Join(v.where(), f.Path))
+		if isGone(err) || errors.Is(err, errStopped) {
+			return nil // deleted or replaced meanwhile, or for the next mount to do
 		}
 		if err != nil {
 			return err
@@ -53,5 +63,5 @@ func (s *Store) hashVersion(v *Version) error {
 	s.mu.Lock()
 	v.Files = files
 	s.mu.Unlock()
-	return s.putManifest("adopt:hash", &m, false)
+	return s.rewriteManifest("adopt:hash", v, false)
 }

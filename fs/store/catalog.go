@@ -198,6 +198,7 @@ func (s *Store) adopt(rec *record, st *disk.Stat, manifests []*Manifest) {
 		if rec.stoodFor(was) { // still, whatever has become of its files
 			m.Name, m.Kind = was.Name, was.Kind
 		}
+		m.inherit(was.Damage)
 	}
 	if why == "" && !s.readOnly {
 		s.report("write the manifest of an adopted checkpoint", s.putManifest("adopt", m, false))
@@ -209,8 +210,12 @@ func (s *Store) adopt(rec *record, st *disk.Stat, manifests []*Manifest) {
 // record, or says why it is none. Needs rec.mu.
 func (s *Store) entered(rec *record, m *Manifest, why string) *Version {
 	var v *Version
+	rec.suspect = nil
 	if why == "" {
 		v = &Version{Manifest: *m, rec: rec, path: rec.home()}
+		if damage := damageWords(m.Damage); damage != "" {
+			s.event("invalid", rec.path(), damage)
+		}
 	} else {
 		s.event("invalid", rec.path(), why)
 	}

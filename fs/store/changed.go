@@ -121,6 +121,9 @@ func (s *Store) differs(rec *record, st *disk.Stat) string {
 func (s *Store) doubt(rec *record, why string) {
 	rec.doubted = s.clock.Now()
 	v := rec.committed
+	if v != nil {
+		rec.suspect = s.damageOf(v)
+	}
 	s.change(rec, func() {
 		rec.natural, rec.committed, rec.judged = true, nil, nil
 		rec.invalid = why + "; it is verified when it has been quiet"
@@ -154,15 +157,15 @@ func (s *Store) dropUnlike(rec *record) {
 // disown makes a version whose files are others now unreachable: who stands in a
 // view of it gets ESTALE rather than a mix. Needs rec.mu.
 func (s *Store) disown(rec *record, v *Version) {
-	v.mu.Lock()
-	v.path = ""
-	v.mu.Unlock()
+	v.gone()
 	for _, sv := range rec.saves {
 		if sv.base == v {
 			sv.base = nil // its hashes and what was synced are not believed any more
 		}
 	}
-	s.report("forget a manifest", s.removeAll("outside:manifest", manifestPath(v.ID)))
+	if !s.damaged(v) { // until it is verified, a crash must not lose the mark
+		s.report("forget a manifest", s.removeAll("outside:manifest", manifestPath(v.ID)))
+	}
 }
 
 // forgetFiles has the kernel forget what it knows of the files of a checkpoint.
@@ -202,7 +205,7 @@ func (s *Store) vanished(rec *record) {
 // and nobody can write to it.
 func (s *Store) reverify(rec *record) {
 	rec.mu.RLock()
-	since, p := rec.doubted, rec.path()
+	since, p, suspect := rec.doubted, rec.path(), rec.suspect
 	rec.mu.RUnlock()
 	if since.IsZero() {
 		return
@@ -225,6 +228,7 @@ func (s *Store) reverify(rec *record) {
 		return
 	}
 	m, why := s.inspectNatural(rec, p, &st)
+	m.inherit(suspect)
 	if why == "" {
 		s.report("write the manifest of an adopted checkpoint", s.writeManifest("adopt", m))
 	}
@@ -245,7 +249,7 @@ func (s *Store) reverify(rec *record) {
 	s.viewsMoved(rec.run)
 	if v != nil {
 		s.event("adopt", p, fmt.Sprintf("%s, %d files, %d bytes", m.Progress, len(m.Files), m.Size))
-		s.spawn(func() { s.report("hash an adopted checkpoint", s.hashVersion(v)) })
+		s.spawn(func() { s.lookThrough(v) })
 	}
 }
 

@@ -146,6 +146,9 @@ func (s *Store) filesDiffer(rec *record, files map[string]disk.Stat) string {
 // before, if nobody wrote to that: then it goes to the trash. Needs rec.mu.
 func (s *Store) doubtFiles(rec *record, files map[string]disk.Stat, why string) {
 	v := rec.committed
+	if v != nil {
+		rec.suspect = s.damageOf(v)
+	}
 	s.letGo(rec, why)
 	s.change(rec, func() { rec.natural = true })
 	rec.doubted = s.clock.Now()
@@ -240,7 +243,9 @@ func (s *Store) reverifyFiles(rec *record) {
 		rec.mu.Unlock()
 		return
 	}
+	suspect := rec.suspect
 	m, why := s.inspectFiles(rec)
+	m.inherit(suspect)
 	now, err := s.inRun(rec)
 	if err != nil || why == "" && !s.shows(&kept{path: rec.kept, m: m}, now) {
 		s.letGo(rec, "")
@@ -259,6 +264,6 @@ func (s *Store) reverifyFiles(rec *record) {
 	s.viewsMoved(rec.run)
 	if v != nil {
 		s.event("adopt", p, fmt.Sprintf("%s, %d files, %d bytes", m.Progress, len(m.Files), m.Size))
-		s.spawn(func() { s.report("hash an adopted checkpoint", s.hashVersion(v)) })
+		s.spawn(func() { s.lookThrough(v) })
 	}
 }

@@ -39,6 +39,8 @@ func (s *Store) seal(sv *save, v verdict) {
 // A crash before the journal record leaves the old version; after it, recovery
 // rolls forward. Views see the new version only when its name is durable.
 func (s *Store) commit(sv *save, v verdict) error {
+	s.committing.Add(1)
+	defer s.committing.Add(-1)
 	defer s.wake()
 	defer close(sv.through)
 	if prior := s.before(sv); prior != nil {

@@ -19,8 +19,10 @@ func (s *Store) Xattrs(p string) map[string]string {
 	rec.mu.RLock()
 	defer rec.mu.RUnlock()
 	out := map[string]string{"target": rec.name, "kind": string(rec.match.Kind)}
+	damage := ""
 	if v := rec.committed; v != nil {
 		v.fill(out)
+		damage = damageWords(s.damageOf(v))
 	}
 	switch {
 	case len(rec.saves) > 0:
@@ -28,6 +30,8 @@ func (s *Store) Xattrs(p string) map[string]string {
 		out["state"], out["reason"] = string(state), reason
 	case rec.committed == nil:
 		out["state"], out["reason"] = string(policy.Invalid), rec.invalid
+	case damage != "":
+		out["state"], out["reason"] = string(policy.Invalid), damage
 	}
 	return withPrefix(out)
 }
@@ -38,6 +42,9 @@ func (s *Store) VersionXattrs(v *Version) map[string]string {
 	out := map[string]string{"target": v.Name, "kind": string(v.Kind)}
 	s.mu.RUnlock()
 	v.fill(out)
+	if why := damageWords(s.damageOf(v)); why != "" { // found since it was opened
+		out["state"], out["reason"] = string(policy.Invalid), why
+	}
 	return withPrefix(out)
 }
 

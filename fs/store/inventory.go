@@ -62,7 +62,7 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 // knownHash takes the hash of an untouched file from the manifest of the version
 // that the save began with, and reads the others.
 func (s *Store) knownHash(sv *save, f *ManifestFile) (string, error) {
-	if from := sv.origin(); from != nil {
+	if from := sv.origin(); from != nil && s.damageAt(from, f.Path) == nil {
 		for _, b := range from.Files {
 			if b.Path == f.Path && b.Ino == f.Ino && b.Size == f.Size && b.MtimeNS == f.MtimeNS && b.XXH3 != "" {
 				return b.XXH3, nil

@@ -38,6 +38,7 @@ func (s *Store) inspectSave(rec *record, sv *save) verdict {
 	if what := s.marked(rec); what != "" {
 		report.Missing = append(report.Missing, what)
 	}
+	report.Problems = append(report.Problems, s.tainted(sv, tree)...)
 	if rec.spread() && len(report.Files) == 0 {
 		report.Missing = append(report.Missing, rec.entry)
 	}

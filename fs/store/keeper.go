@@ -34,7 +34,13 @@ func (s *Store) startKeeper() {
 		s.spawn(func() { s.recoverSealed(sv) })
 	}
 	s.sealed = nil
-	s.spawn(s.hashAdopted)
+	s.spawn(func() {
+		s.recheckChanged()
+		s.hashAdopted()
+	})
+	if s.cfg.Scrub > 0 && s.opts.Mountpoint != "" {
+		s.spawn(s.keepScrubbing)
+	}
 	if w := s.opts.Outside; w != nil {
 		s.spawn(func() { s.watchOutside(w) })
 	}

@@ -57,9 +57,8 @@ func (s *Store) rewriteNotes(rec *record) error {
 	for _, v := range versions {
 		s.mu.Lock()
 		v.Run, v.Name, v.Kind = rec.run.path, rec.name, rec.match.Kind
-		m := v.Manifest
 		s.mu.Unlock()
-		if err := s.writeManifest("rename:manifest", &m); err != nil {
+		if err := s.rewriteManifest("rename:manifest", v, true); err != nil {
 			return err
 		}
 	}

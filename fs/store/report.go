@@ -46,23 +46,25 @@ type CheckpointRow struct {
 	PinReason   string       `json:"pin_reason,omitempty"` // the user's word
 	Saving      bool         `json:"saving"`               // a save of the name is under way
 	InUse       bool         `json:"in_use"`               // somebody has it open
+	Damaged     bool         `json:"damaged"`              // a verification has found it so
 	Reason      string       `json:"reason"`
 	AliasOf     string       `json:"alias_of,omitempty"` // the name that a link leads to
 }
 
 // StatusReport is `status --json`.
 type StatusReport struct {
-	Mountpoint  string      `json:"mountpoint"`
-	Backing     string      `json:"backing"`
-	PID         int         `json:"pid"`
-	Passthrough bool        `json:"passthrough"`
-	Runs        []RunStatus `json:"runs"`
-	Trash       SpaceUse    `json:"trash"`
-	Quarantine  SpaceUse    `json:"quarantine"`
-	Unwatched   string      `json:"unwatched"`    // why changes from outside are found late; "" when they are not
-	UnknownEnds int64       `json:"unknown_ends"` // files whose writer's fate could not be learned
-	Commits     int64       `json:"commits"`
-	Pruned      int64       `json:"pruned"`
+	Mountpoint  string       `json:"mountpoint"`
+	Backing     string       `json:"backing"`
+	PID         int          `json:"pid"`
+	Passthrough bool         `json:"passthrough"`
+	Runs        []RunStatus  `json:"runs"`
+	Trash       SpaceUse     `json:"trash"`
+	Quarantine  SpaceUse     `json:"quarantine"`
+	Scrub       *ScrubStatus `json:"scrub"`        // null where nothing is scrubbed
+	Unwatched   string       `json:"unwatched"`    // why changes from outside are found late; "" when they are not
+	UnknownEnds int64        `json:"unknown_ends"` // files whose writer's fate could not be learned
+	Commits     int64        `json:"commits"`
+	Pruned      int64        `json:"pruned"`
 }
 
 // SpaceUse is what a private directory holds.
@@ -156,6 +158,15 @@ func (s *Store) List(all bool) ListReport {
 			if c.Pinned {
 				row.PinReason = s.pinReason(path.Join(r.path, c.Name))
 			}
+			if v := rv.versions[i]; s.damaged(v) {
+				row.Damaged = true
+				if s.earlier(v) {
+					row.State = policy.History
+				}
+			}
+			if row.State == policy.History && !all {
+				continue
+			}
 			list.Checkpoints = append(list.Checkpoints, row)
 		}
 		list.Checkpoints = append(list.Checkpoints, s.aliasRows(r)...)
@@ -211,6 +222,17 @@ func (s *Store) viewsShowing(rv *runViews) [][]string {
 	return out
 }
 
+// earlier reports whether a version is one that was overwritten.
+func (s *Store) earlier(v *Version) bool {
+	rec := s.recordOf(v)
+	if rec == nil {
+		return true
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return rec.committed != v
+}
+
 func (s *Store) trashRows(run string) (out []CheckpointRow) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -223,6 +245,9 @@ func (s *Store) trashRows(run string) (out []CheckpointRow) {
 			at := v.CommittedAt
 			row.Kind, row.Epoch, row.Step, row.GlobalStep = v.Kind, v.Progress.Epoch, v.Progress.Step, v.Progress.GlobalStep
 			row.CommittedAt = &at
+			if why := damageWords(v.Damage); why != "" {
+				row.Damaged, row.Reason = true, joinWords([]string{row.Reason, why})
+			}
 		}
 		out = append(out, row)
 	}
@@ -237,7 +262,7 @@ func (s *Store) trashRows(run string) (out []CheckpointRow) {
 // Status reports what is going on.
 func (s *Store) Status() StatusReport {
 	rep := StatusReport{
-		Mountpoint: s.opts.Mountpoint, PID: os.Getpid(), Runs: []RunStatus{}, Unwatched: s.unwatched(),
+		Mountpoint: s.opts.Mountpoint, PID: os.Getpid(), Runs: []RunStatus{}, Unwatched: s.unwatched(), Scrub: s.scrubStatus(),
 		UnknownEnds: s.counters.UnknownEnds.Load(), Commits: s.counters.Commits.Load(), Pruned: s.counters.Pruned.Load(),
 	}
 	s.mu.RLock()
@@ -266,6 +291,7 @@ func (s *Store) Status() StatusReport {
 				}
 			}
 		}
+		rs.Hints = append(rs.Hints, s.damageHints(r)...)
 		if _, _, hint := policy.Behind(rv.candidates, rv.views); hint != "" {
 			rs.Hints = append(rs.Hints, hint)
 		}

@@ -47,6 +47,7 @@ type record struct {
 	numbers map[string]Ident  // of live directories, by path in the checkpoint
 	drafts  map[string]*draft // unpublished or not yet final files, by path
 	doubted time.Time         // when it was last seen to be changed from outside; zero when it is believed
+	suspect []Damage          // what was damaged in what it was before that
 
 	stuck *swapping // a commit that failed and could not be undone; guarded by mu
 

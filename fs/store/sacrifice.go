@@ -130,10 +130,8 @@ func (s *Store) dropEarlier(p, id string) error {
 	}
 	v := rec.history[i]
 	s.change(rec, func() { rec.history = append(rec.history[:i:i], rec.history[i+1:]...) })
-	v.mu.Lock()
-	dir := v.path
-	v.path = ""
-	v.mu.Unlock()
+	dir := v.where()
+	v.gone()
 	rec.mu.Unlock()
 	if err := s.disk.Unlink("room:drop", manifestPath(id)); err != nil {
 		return err

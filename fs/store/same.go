@@ -16,7 +16,7 @@ import (
 
 // sameAsBase reports whether a save changed no byte and no name in the end.
 func (s *Store) sameAsBase(sv *save, m *Manifest, tree []treeEntry) bool {
-	if sv.base == nil || len(sv.base.Files) != len(m.Files) {
+	if sv.base == nil || len(sv.base.Files) != len(m.Files) || s.damaged(sv.base) {
 		return false
 	}
 	known := map[string]ManifestFile{}

@@ -248,10 +248,9 @@ func (s *Store) retime(v *Version, st *disk.Stat) {
 		}
 	}
 	v.Files = files
-	m := v.Manifest
 	s.mu.Unlock()
 	if changed {
-		s.report("write down a changed time", s.writeManifest("setattr:manifest", &m))
+		s.report("write down a changed time", s.rewriteManifest("setattr:manifest", v, true))
 	}
 }
 

@@ -32,9 +32,9 @@ func TestCrashWhileTheTrashIsEmptied(t *testing.T) {
 				}
 			}
 			b.restart()
-			versions, err := b.Verify(context.Background())
+			rep, err := b.Verify(context.Background(), VerifyOptions{Deep: true, History: true, Trash: true})
 			b.must(err)
-			for _, v := range versions {
+			for _, v := range rep.Checkpoints {
 				if damage := v.Damage(); len(damage) > 0 {
 					t.Errorf("crashed after call %d: %s, %s: %v", n, v.Name, v.State, damage)
 				}

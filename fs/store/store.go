@@ -84,16 +84,17 @@ type Options struct {
 //
 // Lock order, outermost first:
 //
-//	room.making who removes things to make room; nobody holds another lock when
-//	            taking it
-//	record.mu   one checkpoint name (two of them in the order of their paths);
-//	            held across metadata calls, and the syncs that make a deletion or
-//	            a rename of the name durable; never across data, unless the
-//	            file system refuses links and renames (move.go)
-//	Version.mu  where one version lies; write-held only while it moves
-//	pinning     who changes what is pinned; held across the write of one file
-//	Store.mu    the catalog: which runs, names and versions there are; never
-//	            held across a call to the disk
+//	room.making     who removes things to make room; nobody holds another lock
+//	                when taking it
+//	record.mu       one checkpoint name (two of them in the order of their paths);
+//	                held across metadata calls, and the syncs that make a deletion
+//	                or a rename of the name durable; never across data, unless the
+//	                file system refuses links and renames (move.go)
+//	Version.papers  the manifest of one version; held while it is written
+//	Version.mu      where one version lies; write-held only while it moves
+//	pinning         who changes what is pinned; held across the write of one file
+//	Store.mu        the catalog: which runs, names and versions there are; never
+//	                held across a call to the disk
 //
 // Fields of a record that are marked so are written with both record.mu and
 // Store.mu held, so that either is enough to read them.
@@ -130,6 +131,9 @@ type Store struct {
 	moved      map[string]string // runs, where manifests have them and where they are; recovery's
 	unseen     bool              // recovery could not look at everything: what it did not find may be there
 	arrivals   arrivals
+	remembered memory
+	scrubbing  scrubbing
+	committing atomic.Int32 // commits that are under way
 	events     events
 	counters   Counters
 	seq        atomic.Uint64

@@ -25,7 +25,10 @@ type swapping struct {
 	old  *Version // what the natural name held; nil when that was no version
 	next *Version // what it holds then; nil when that is no checkpoint
 	m    *Manifest
-	j    *journal // the last of its moves is the new version's
+	// spoilt was renamed aside and is damaged: with its successor there it goes to
+	// the trash.
+	spoilt *Version
+	j      *journal // the last of its moves is the new version's
 
 	mu   sync.Mutex // one goroutine at a time undoes it
 	back *journal   // the way back, once it was begun
@@ -67,7 +70,7 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	if w.incoming().Copied {
 		s.reread(w.next)
 	}
-	rec := s.install(sv, w.old)
+	rec := s.install(w)
 	s.noteHandedOver(rec)
 	s.finish(sv)
 	s.announce(rec, sv, m)
@@ -104,10 +107,7 @@ func (s *Store) keepPapers(v *Version) error {
 	if err := s.keepNames(v); err != nil {
 		return err
 	}
-	s.mu.RLock()
-	m := v.Manifest
-	s.mu.RUnlock()
-	return s.writeManifest("commit:papers", &m)
+	return s.rewriteManifest("commit:papers", v, true)
 }
 
 // planSwap writes the record of a swap.
@@ -152,6 +152,9 @@ func (s *Store) planSwap(sv *save, m *Manifest) (*swapping, error) {
 	return w, nil
 }
 
+// replacedDamage is why a damaged version goes to the trash, and not to the history.
+const replacedDamage = "replaced; a verification had found it damaged"
+
 // retreat is where the directory under the natural name goes when it is
 // replaced, and for the trash why: the history keeps versions that were
 // overwritten, the trash anything else.
@@ -159,6 +162,8 @@ func (s *Store) retreat(sv *save, old *Version) (to, why string) {
 	switch {
 	case old == nil:
 		return path.Join(trashDir, s.newID()), "replaced; it was not a valid checkpoint"
+	case s.damaged(old) && old.rec == sv.rec:
+		return path.Join(trashDir, old.ID), replacedDamage
 	case sv.removal != "":
 		return path.Join(trashDir, old.ID), "files of it were removed, and what was left was no checkpoint: " + sv.removal
 	}
@@ -244,7 +249,8 @@ func (s *Store) syncSwap(j *journal) error {
 
 // install makes the durable version of a swapped save what the views resolve its
 // name to.
-func (s *Store) install(sv *save, old *Version) *record {
+func (s *Store) install(w *swapping) *record {
+	sv, old := w.sv, w.old
 	rec := s.lockOf(sv)
 	defer rec.mu.Unlock()
 	was := rec.committed // also one that was renamed aside
@@ -252,7 +258,7 @@ func (s *Store) install(sv *save, old *Version) *record {
 	s.change(rec, func() {
 		rec.committed = sv.next
 		rec.remove(sv)
-		if sv.removal != "" {
+		if sv.removal != "" || old != nil && path.Dir(w.outgoing().To) == trashDir {
 			return // the old one goes to the trash
 		}
 		if old != nil && old.rec != rec {
@@ -260,6 +266,8 @@ func (s *Store) install(sv *save, old *Version) *record {
 			// from the history.
 		} else if old != nil {
 			rec.history = append([]*Version{old}, rec.history...)
+		} else if kept && len(was.Damage) > 0 {
+			w.spoilt = was
 		} else if kept {
 			rec.history = append([]*Version{was}, rec.history...)
 		} else if was != nil {
@@ -295,6 +303,11 @@ func (s *Store) afterSwap(w *swapping) error {
 		}
 		if path.Dir(out.To) == trashDir {
 			s.noteTrash(path.Base(out.To), w.j.Run, w.j.Name, out.Why, w.old)
+		}
+	}
+	if w.spoilt != nil {
+		if err := s.toTrash(w.spoilt, replacedDamage); err != nil {
+			return err
 		}
 	}
 	if err := s.tidy("commit:tidy", w.j); err != nil {

@@ -71,7 +71,7 @@ func (s *Store) retire(rec *record, why string) error {
 		}
 		return nil
 	}
-	if v != nil {
+	if v != nil && !s.damaged(v) {
 		if done, err := s.joinHistory(rec, v); done || err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *Store) joinHistory(rec *record, v *Version) (done bool, err error) {
 	}
 	// Its name first: a version in the history is of whatever name its manifest says.
 	s.change(origin, func() { v.Name, v.Kind = origin.name, origin.match.Kind })
-	if err := s.writeManifest("delete:manifest", &v.Manifest); err != nil {
+	if err := s.rewriteManifest("delete:manifest", v, true); err != nil {
 		return false, err
 	}
 	if err := s.moveVersion("delete:history", v, rec.path(), path.Join(historyDir, v.ID)); err != nil {
@@ -277,24 +277,29 @@ func (s *Store) free(t *trashed) bool {
 
 // lastValid reports whether t is the newest valid version that its run has left.
 func (s *Store) lastValid(t *trashed) bool {
-	if !t.Valid {
-		return false
-	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if !t.whole() {
+		return false
+	}
 	if r := s.runs[t.Run]; r != nil {
 		for _, rec := range r.records {
-			if rec.committed != nil {
+			if rec.committed != nil && len(rec.committed.Damage) == 0 {
 				return false
 			}
 		}
 	}
 	for _, other := range s.trash {
-		if other != t && other.Valid && other.Run == t.Run && other.Deleted.After(t.Deleted) {
+		if other != t && other.whole() && other.Run == t.Run && other.Deleted.After(t.Deleted) {
 			return false
 		}
 	}
 	return true
+}
+
+// whole reports whether it could be a checkpoint again. Needs Store.mu.
+func (t *trashed) whole() bool {
+	return t.Valid && (t.version == nil || len(t.version.Damage) == 0)
 }
 
 // shred removes one entry of the trash for good. Its papers go first: what a
@@ -311,9 +316,7 @@ func (s *Store) shred(t *trashed) error {
 	t.going, t.Valid = true, false
 	s.mu.Unlock()
 	if t.version != nil {
-		t.version.mu.Lock()
-		t.version.path = ""
-		t.version.mu.Unlock()
+		t.version.gone()
 	}
 	err := s.removeAll("trash:empty", t.path()+".json")
 	if err == nil {
@@ -353,8 +356,17 @@ func (s *Store) trimHistory(run, name string) error {
 		return nil
 	}
 	var errs []error
-	left := slices.Clone(rec.history[:keep])
-	for _, v := range rec.history[keep:] {
+	var left []*Version
+	whole := 0
+	for _, v := range rec.history {
+		if s.damaged(v) { // neither one of those that are kept, nor ours to delete
+			left = append(left, v)
+			continue
+		}
+		if whole++; whole <= keep {
+			left = append(left, v)
+			continue
+		}
 		if err := s.toTrash(v, fmt.Sprintf("history keeps %d version(s) of a name", keep)); err != nil {
 			errs, left = append(errs, err), append(left, v) // a later commit tries again
 		}

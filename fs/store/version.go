@@ -38,6 +38,7 @@ type Manifest struct {
 	Removed     string             `json:"removed,omitempty"` // why it is no checkpoint: files of one were removed
 	Size        int64              `json:"size"`              // bytes of all files
 	Files       []ManifestFile     `json:"files"`
+	Damage      []Damage           `json:"damage,omitempty"` // what a verification has found; guarded by Store.mu
 }
 
 // ManifestFile is one regular file. Ino and mtime tell whether somebody changed
@@ -62,6 +63,8 @@ type Version struct {
 	origin *record
 	views  atomic.Int32 // view nodes that the kernel still holds
 	left   atomic.Int64 // unix ns when the last view stopped resolving to it; 0 while one does
+
+	papers sync.Mutex // its manifest is being written
 
 	mu   sync.RWMutex
 	path string // where its tree lies now; "" once it is gone
@@ -150,6 +153,11 @@ func (m *Manifest) valid() error {
 		}
 		if total += f.Size; f.Size < 0 || total < 0 {
 			return fmt.Errorf("file %q has an impossible size", f.Path)
+		}
+	}
+	for _, d := range m.Damage {
+		if !fs.ValidPath(d.Path) {
+			return fmt.Errorf("damaged file %q is not a path below the checkpoint", d.Path)
 		}
 	}
 	if m.Size != total {

@@ -60,7 +60,7 @@ func (s *Store) candidates(r *run) *runViews {
 		}
 		switch {
 		case rec.committed != nil:
-			add(describe(c, rec.committed, policy.Committed, rec.readers.Load() > 0), rec.committed)
+			add(s.spoilt(describe(c, rec.committed, policy.Committed, rec.readers.Load() > 0), rec.committed), rec.committed)
 		case len(rec.saves) > 0:
 			c.State, c.Reason = rec.saveState(s)
 			c.Epoch, c.Step, c.GlobalStep = rec.match.Epoch, rec.match.Step, rec.match.GlobalStep
@@ -73,7 +73,7 @@ func (s *Store) candidates(r *run) *runViews {
 		c.Saving = false // a save takes nothing from the earlier versions
 		for _, v := range rec.history {
 			c.Also = nil // a link leads to what is live
-			add(describe(c, v, policy.History, false), v)
+			add(s.spoilt(describe(c, v, policy.History, false), v), v)
 		}
 		rec.mu.RUnlock()
 	}

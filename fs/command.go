@@ -60,8 +60,8 @@ var commands = map[string]grammar{
 // or holds spaces, is quoted as in Go.
 func parseCommand(line string) (c command, err error) {
 	line = strings.TrimSpace(line)
-	if !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return c, errors.New("a command is one line of printable text")
+	if err := printable(line); err != nil {
+		return c, err
 	}
 	verb, rest, _ := strings.Cut(line, " ")
 	g, known := commands[verb]
@@ -94,6 +94,14 @@ func parseCommand(line string) (c command, err error) {
 		return c, fmt.Errorf("%s takes no %q", verb, rest)
 	}
 	return c, nil
+}
+
+func printable(line string) error {
+	line = strings.TrimSpace(line)
+	if !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return errors.New("a command is one line of printable text")
+	}
+	return nil
 }
 
 // word takes the first word of a line.

@@ -95,7 +95,7 @@ func (d *controlDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut
 		return d.m.lookupVersions(ctx, d, out)
 	}
 	f := &controlFile{m: d.m, name: name}
-	if _, ok := reports[name]; !ok && name != "control" {
+	if _, ok := reports[name]; !ok && name != "control" && name != "verify" {
 		return nil, syscall.ENOENT
 	}
 	f.fill(&out.Attr)
@@ -113,7 +113,9 @@ func (d *controlDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.A
 
 func (d *controlDir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
 	return &listing{load: func() ([]fuse.DirEntry, syscall.Errno) {
-		out := []fuse.DirEntry{{Name: "control", Mode: unix.S_IFREG}, {Name: versionsName, Mode: unix.S_IFDIR}}
+		out := []fuse.DirEntry{
+			{Name: "control", Mode: unix.S_IFREG}, {Name: "verify", Mode: unix.S_IFREG}, {Name: versionsName, Mode: unix.S_IFDIR},
+		}
 		for name := range reports {
 			out = append(out, fuse.DirEntry{Name: name, Mode: unix.S_IFREG})
 		}
@@ -132,11 +134,15 @@ type controlFile struct {
 // fill describes the file: everybody reads about what he may see, the control
 // file belongs to who may command the daemon.
 func (f *controlFile) fill(out *fuse.Attr) {
-	if f.name != "control" {
+	switch f.name {
+	case "control":
+		f.m.fillVirtual(out, unix.S_IFREG|0o200)
+	case "verify":
+		f.m.fillVirtual(out, unix.S_IFREG|0o600)
+	default:
 		f.m.fillVirtual(out, unix.S_IFREG|0o444)
 		return
 	}
-	f.m.fillVirtual(out, unix.S_IFREG|0o200)
 	out.Uid = f.m.master()
 }
 
@@ -161,6 +167,12 @@ func (f *controlFile) Open(ctx context.Context, flags uint32) (fusefs.FileHandle
 			return nil, 0, syscall.EACCES
 		}
 		return &controlHandle{m: f.m}, fuse.FOPEN_DIRECT_IO, 0
+	}
+	if f.name == "verify" {
+		if !f.m.commands(c.UID) {
+			return nil, 0, syscall.EACCES
+		}
+		return newVerifyHandle(f.m), fuse.FOPEN_DIRECT_IO | fuse.FOPEN_STREAM, 0 // it can be written while it is read
 	}
 	if flags&unix.O_ACCMODE != unix.O_RDONLY {
 		return nil, 0, syscall.EACCES

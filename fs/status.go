@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -27,6 +28,9 @@ func (m *mount) statusText(sees func(dir string) bool) []byte {
 	fmt.Fprintf(&b, "mounted at %s over %s, pid %d, passthrough %v\n", rep.Mountpoint, rep.Backing, rep.PID, rep.Passthrough)
 	if rep.Unwatched != "" {
 		fmt.Fprintf(&b, "note: %s\n", rep.Unwatched)
+	}
+	if s := rep.Scrub; s != nil && s.Ended != nil {
+		fmt.Fprintf(&b, "scrubbed at %s: %d checkpoints, %d damaged\n", s.Ended.Format(time.RFC3339), s.Checkpoints, len(s.Damaged))
 	}
 	for _, r := range rep.Runs {
 		fmt.Fprintf(&b, "\nrun %s", r.Path)
@@ -60,6 +64,14 @@ func (m *mount) metrics() []byte {
 			writers += sv.Writers
 		}
 	}
+	damaged := int64(0)
+	for _, r := range m.store.List(true).Runs {
+		for _, c := range r.Checkpoints {
+			if c.Damaged {
+				damaged++
+			}
+		}
+	}
 	passthrough := int64(0)
 	if rep.Passthrough {
 		passthrough = 1
@@ -77,6 +89,7 @@ func (m *mount) metrics() []byte {
 		{"open_writers", "gauge", "Files of checkpoints that are open for writing.", int64(writers)},
 		{"trash_bytes", "gauge", "Bytes in the trash.", rep.Trash.Bytes},
 		{"quarantine_files", "gauge", "Files held back.", int64(rep.Quarantine.Entries)},
+		{"damaged_checkpoints", "gauge", "Checkpoints, earlier versions among them, that a verification found damaged.", damaged},
 		{"passthrough", "gauge", "1 when the kernel reads and writes backing files itself.", passthrough},
 	} {
 		fmt.Fprintf(&b, "# HELP ckptfs_%s %s\n# TYPE ckptfs_%s %s\nckptfs_%s %d\n",

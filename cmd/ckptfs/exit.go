@@ -42,6 +42,10 @@ func refusedError(format string, args ...any) error {
 	return &coded{exitRefused, fmt.Errorf(format, args...)}
 }
 
+func interruptedError(format string, args ...any) error {
+	return &coded{exitInterrupted, fmt.Errorf(format, args...)}
+}
+
 // exitCode is the one place where an error becomes an exit code.
 func exitCode(err error) int {
 	var c *coded

@@ -70,6 +70,7 @@ func newRoot() *cobra.Command {
 		newStatusCommand(),
 		newLsCommand(),
 		newExplainCommand(),
+		newVerifyCommand(),
 		newInspectCommand(),
 		newLayoutsCommand(),
 		newPruneCommand(),

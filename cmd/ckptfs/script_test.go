@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"damage": scriptDamage,
 			"kill9":  scriptKill9,
 			"await":  scriptAwait,
+			"flip":   scriptFlip,
 		},
 		RequireExplicitExec: true,
 	})
@@ -80,6 +81,25 @@ func scriptRun(ts *testscript.TestScript, neg bool, args []string) {
 	run, err := fs.Sub(runs.FS, "enstack")
 	ts.Check(err)
 	ts.Check(os.CopyFS(ts.MkAbs(args[0]), run))
+}
+
+// scriptFlip changes one byte in the middle of a file, or changes it back, and
+// keeps its time, as a disk does that forgets: flip FILE.
+func scriptFlip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: flip FILE")
+	}
+	name := ts.MkAbs(args[0])
+	st, err := os.Stat(name)
+	ts.Check(err)
+	data, err := os.ReadFile(name)
+	ts.Check(err)
+	data[len(data)/2] ^= 0x20
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteAt(data, 0)
+	ts.Check(errors.Join(err, f.Close()))
+	ts.Check(os.Chtimes(name, st.ModTime(), st.ModTime()))
 }
 
 // scriptExits runs a command that has to end with an exit code: exits CODE ARG...

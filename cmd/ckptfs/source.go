@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ type source interface {
 	Usage() (store.UsageReport, error)
 	// OpenVersion opens a version to read it, whatever becomes of its name.
 	OpenVersion(id string) (*openVersion, error)
+	// Verify looks whether checkpoints are whole, and marks those that are not.
+	Verify(ctx context.Context, o store.VerifyOptions) (store.VerifyReport, error)
 	Close() error
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -150,6 +151,9 @@ func printStatus(out io.Writer, st status) {
 	if st.Mountpoint != "" {
 		fmt.Fprintf(table, "so far\t%s, %d pruned\n", count(int(st.Commits), "commit"), st.Pruned)
 	}
+	if st.Scrub != nil {
+		fmt.Fprintf(table, "scrub\t%s\n", scrubWords(st.Scrub, time.Now()))
+	}
 	if st.UnknownEnds > 0 {
 		fmt.Fprintf(table, "warning\t%s closed by a process of which nothing could be learned\n", count(int(st.UnknownEnds), "file"))
 	}
@@ -163,6 +167,29 @@ func printStatus(out io.Writer, st status) {
 		printRun(table, r)
 	}
 	table.Flush() // a failed write to a terminal has nobody to tell
+}
+
+// scrubWords says when everything was read the last time, and what was found.
+func scrubWords(s *store.ScrubStatus, now time.Time) string {
+	var words []string
+	switch {
+	case s.Running && s.Waiting:
+		words = append(words, "waits for a save")
+	case s.Running:
+		words = append(words, fmt.Sprintf("under way, %s of %s", size(s.BytesDone), size(s.BytesTotal)))
+	}
+	switch {
+	case s.Ended == nil:
+		words = append(words, "not done yet")
+	case len(s.Damaged) > 0:
+		words = append(words, fmt.Sprintf("%s ago %d of %s damaged", age(s.Ended, now), len(s.Damaged), count(s.Checkpoints, "checkpoint")))
+	default:
+		words = append(words, fmt.Sprintf("%s ago %s, %s: nothing was damaged", age(s.Ended, now), count(s.Checkpoints, "checkpoint"), size(s.Bytes)))
+	}
+	if s.Next != nil {
+		words = append(words, "next "+strings.TrimSpace(humanize.RelTime(*s.Next, now, "ago", "from now")))
+	}
+	return strings.Join(words, "; ")
 }
 
 func dataPath(passthrough bool) string {

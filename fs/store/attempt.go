@@ -70,7 +70,8 @@ func (s *Store) beginFresh(sv *save, durable bool) error {
 	if err != nil {
 		return err
 	}
-	sv.order, sv.twice, sv.torn = nil, false, false
+	sv.order, sv.twice, sv.torn, sv.died = nil, false, false, ""
+	clear(sv.held)
 	sv.found = map[string]uint64{}
 	for _, e := range tree {
 		if !e.st.IsDir() {
@@ -99,7 +100,6 @@ func (s *Store) newAttempt(sv *save) (*save, error) {
 	}
 	sv.recovered, sv.arrived, sv.leftOpen = false, false, false
 	sv.hands, sv.shared = nil, false
-	clear(sv.held)
 	sv.failed = ""
 	for tgid, w := range sv.writers {
 		if w.End().Fate == proc.Died {

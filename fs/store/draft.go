@@ -132,7 +132,7 @@ func (s *Store) publish(d *draft) error {
 	sv := d.save
 	s.core(sv, d.rel)
 	sv.rewritten[d.rel] = true
-	delete(sv.held, d.rel)
+	s.written(sv, d.rel)
 	return nil
 }
 
@@ -230,6 +230,8 @@ func (s *Store) holdBack(d *draft, why string) {
 	if !rec.stranger(d.rel) {
 		sv.failed = fmt.Sprintf("%s is held back: %s", d.rel, why)
 		sv.held[d.rel] = sv.failed
+		// Before it goes: a recovery that finds neither it nor this would commit the rest.
+		s.report("write down what a save waits for", s.writeSaveNote("save:held", sv, true))
 	}
 	if err := s.intoQuarantine(from, path.Join(rec.dir(), d.rel), why); err != nil {
 		s.report("keep a file in quarantine", err)

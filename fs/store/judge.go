@@ -199,6 +199,10 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	for tgid, w := range sv.writers {
 		if end := w.End(); end.Fate == proc.Died && sv.authors[tgid] {
 			sv.failed = end.String() + " before the save had settled"
+			if sv.died == "" {
+				sv.died = sv.failed
+				s.report("write down why a save is not committed", s.writeSaveNote("save:died", sv, true))
+			}
 			return sv.failed, 0
 		}
 	}

@@ -47,7 +47,7 @@ func (s *Store) enterFile(b place, tgid uint32, put func(to string) error) error
 // enterNow notes that a file came into a save whole. Needs rec.mu.
 func (s *Store) enterNow(sv *save, rel string, tgid uint32) {
 	sv.rewritten[rel] = true
-	delete(sv.held, rel)
+	s.written(sv, rel)
 	s.core(sv, rel)
 	s.touch(sv, tgid)
 	if sv.rec.single() {

@@ -50,6 +50,7 @@ func (sc scene) mayChange(a, b disk.Op) string {
 // The steps of a commit are in the order that they need: with any two of them
 // swapped, some cut breaks a promise. A run of all tests swaps neighbours only.
 func TestEveryStepIsInItsPlace(t *testing.T) {
+	inMemory(t)
 	pairs, noticed := 0, 0
 	for _, sc := range []scene{{pattern: patterns[1]}, {pattern: patterns[1], exchange: true}} {
 		t.Run(sc.String(), func(t *testing.T) {

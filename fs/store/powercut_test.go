@@ -17,6 +17,15 @@ import (
 // each time; removing one fsync is found among them too.
 var allCuts = flag.Bool("allcuts", false, "try every disk that a power cut may leave, not some of them")
 
+// inMemory skips a test where time is short: its disk is in memory, so that the
+// same run as another user, or on another file system, tells nothing new.
+func inMemory(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: its disk is in memory, and knows no users")
+	}
+}
+
 // some calls f for about n of the states, which are spread evenly; for every one
 // when n is 0.
 func some(r *disktest.Recording, m disktest.Model, n int, f func(*disktest.State) bool) {
@@ -36,6 +45,7 @@ func some(r *disktest.Recording, m disktest.Model, n int, f func(*disktest.State
 // A power cut at any moment of a save, and another at any moment of the recovery
 // from it, loses nothing and tears nothing (P1, P2, P4).
 func TestEveryPowerCut(t *testing.T) {
+	inMemory(t)
 	var states, again atomic.Int64
 	t.Run("all", func(t *testing.T) {
 		for _, sc := range scenes() {
@@ -56,7 +66,7 @@ func TestEveryPowerCut(t *testing.T) {
 
 func (sc scene) everyCut(t *testing.T, model disktest.Model, states, again *atomic.Int64) {
 	r := sc.record(t)
-	first, second := 60, 6 // all recoveries from all states would take days
+	first, second := 30, 4 // all recoveries from all states would take days
 	if *allCuts {
 		first, second = 0, 12
 	}
@@ -112,6 +122,7 @@ var spare = map[string]string{
 // Every sync is needed: without it, some cut breaks a promise. That shows as well
 // that TestEveryPowerCut would notice.
 func TestEverySyncIsNeeded(t *testing.T) {
+	inMemory(t)
 	var mu sync.Mutex
 	found := map[string]error{}
 	t.Run("each", func(t *testing.T) {

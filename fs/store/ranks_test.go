@@ -21,6 +21,7 @@ files:
   - required: true
     core: true
     any_of: [{path: 'rank*.json', format: [json]}, {path: model.safetensors.index.json, format: [json]}]
+  - any_of: [{path: done.json, format: [json]}]
 `
 
 // inRanks runs a test over a checkpoint step-1 of two ranks, committed, whose
@@ -193,4 +194,29 @@ func TestWrittenTwiceBeforeACrash(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A file that is not core is held back, and the save waits for it, also after a
+// remount (P1).
+func TestHeldBackBeforeARemount(t *testing.T) {
+	inRanks(t, func(b *bench, say func(int, string, ...string), shows func(string, ...string)) {
+		say(0, "two", "rank0.json", "state.json")
+		say(1, "two", "rank1.json")
+		p := b.process()
+		h, err := p.create("step-1/done.json")
+		b.must(err)
+		_, err = h.Write([]byte("{"))
+		b.must(err)
+		p.die()
+		for range 2 {
+			b.pass(time.Hour)
+			shows("held back", "one", "one", "one")
+			b.stop()
+			b.start()
+		}
+		say(0, "three", "rank0.json", "state.json")
+		say(1, "three", "rank1.json")
+		b.settle()
+		shows("the next save", "three", "three", "three")
+	})
 }

@@ -170,8 +170,11 @@ func (s *Store) recoverSave(id string) error {
 	defer rec.mu.Unlock()
 	sv := &save{
 		id: id, rec: rec, created: note.Created, changed: s.clock.Now(), recovered: true,
-		otherBoot: note.Boot != s.boot, found: note.Found, twice: note.Twice,
-		rewritten: map[string]bool{}, held: map[string]string{}, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
+		otherBoot: note.Boot != s.boot, found: note.Found, twice: note.Twice, died: note.Died, failed: note.Died,
+		rewritten: map[string]bool{}, held: note.Held, writers: map[uint32]proc.Watch{}, authors: map[uint32]bool{}, done: make(chan struct{}),
+	}
+	if sv.held == nil {
+		sv.held = map[string]string{}
 	}
 	if rec.natural && rec.committed != nil {
 		sv.base = rec.committed
@@ -245,7 +248,7 @@ func (s *Store) foundInBase(sv *save) bool {
 // whole save for that, and runs when the mount is usable.
 func (s *Store) recoverSealed(sv *save) {
 	v := s.inspectSave(sv.rec, sv)
-	if v.whole() && sv.failed == "" && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
+	if v.whole() && sv.failed == "" && len(sv.held) == 0 && s.unwritable(sv, &v) == "" && s.doubts(sv) == "" {
 		_ = s.commit(sv, v) // the save says what failed
 		return
 	}

@@ -54,6 +54,19 @@ func TestUnfinishedSaves(t *testing.T) {
 				b.must(err)
 				p.die()
 			}},
+		{name: "its writer was killed, and ckptfs lived to judge it", resume: "old",
+			before: func(t *testing.T, b *bench, p *process) {
+				b.must(p.save(last, whole))
+				p.die()
+				b.settle()
+			}},
+		{name: "its writer was killed, and began anew", resume: "newer",
+			before: func(t *testing.T, b *bench, p *process) {
+				b.must(p.save(last, whole))
+				p.die()
+				b.settle()
+				b.must(b.process().save(last, content{"newer", 2, 1}))
+			}},
 		{name: "power cut, every file has its checksums", resume: "new", after: reboot,
 			before: func(t *testing.T, b *bench, p *process) { b.must(p.save(last, whole)) }},
 		{name: "power cut, one file cannot prove itself", resume: "old", after: reboot,
@@ -110,7 +123,7 @@ func TestUnfinishedSaves(t *testing.T) {
 					b.stop()
 				}
 				b.start()
-				if c.resume == "new" {
+				if c.resume != "old" {
 					return
 				}
 				b.must(b.process().save(last, content{"next", 3, 0}))

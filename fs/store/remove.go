@@ -87,7 +87,7 @@ func (s *Store) unlinkInside(at place, c Caller) error {
 		s.abandon(d)
 	}
 	delete(sv.rewritten, at.rel)
-	delete(sv.held, at.rel)
+	s.written(sv, at.rel)
 	sv.removed = true
 	s.touch(sv, tgid)
 	return nil

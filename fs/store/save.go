@@ -43,6 +43,7 @@ type save struct {
 	placed    bool              // renamed into place whole
 	declared  bool              // the user's word: commit also what rewrote only a part
 	held      map[string]string // files that were held back and not written again, with the reason
+	died      string            // how one who wrote it has ended, when a judge saw that
 	arrived   bool              // it came whole, by a rename
 	mixed     bool              // it holds core files of an attempt that was given up: all must be rewritten
 	hurry     bool              // an unmount waits: judge now, by the same rules
@@ -87,6 +88,10 @@ type saveNote struct {
 	Found map[string]uint64 `json:"found,omitempty"`
 	// Twice: a core file was about to be written again, after others.
 	Twice bool `json:"twice,omitempty"`
+	// Held and Died are why it was not committed: nobody else knows how those ended
+	// who wrote it.
+	Held map[string]string `json:"held,omitempty"`
+	Died string            `json:"died,omitempty"`
 }
 
 const noteFormat = 1
@@ -191,7 +196,10 @@ func (r *record) base() *Version {
 func (s *Store) noteSave(sv *save) error { return s.writeSaveNote("save:note", sv, false) }
 
 func (s *Store) writeSaveNote(op disk.Op, sv *save, sync bool) error {
-	note := saveNote{Format: noteFormat, ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Entry: sv.rec.entry, Boot: s.boot, Created: sv.created, Found: sv.found, Twice: sv.twice}
+	note := saveNote{
+		Format: noteFormat, ID: sv.id, Run: sv.rec.run.path, Name: sv.rec.name, Entry: sv.rec.entry, Boot: s.boot, Created: sv.created,
+		Found: sv.found, Twice: sv.twice, Held: sv.held, Died: sv.died,
+	}
 	if sv.carries != nil { // should that not be committed, this goes on with its attempt
 		note.Found, note.Twice = sv.carries.found, sv.carries.twice
 	}
@@ -239,6 +247,15 @@ func (sv *save) wrote(rel string, tgid uint32) {
 		sv.hands = map[string]uint32{rel: tgid}
 	} else {
 		sv.hands[rel] = tgid
+	}
+}
+
+// written takes a file off the list of those that were held back: it was written
+// again, or removed. Should that get lost, the save waits for it. Needs rec.mu.
+func (s *Store) written(sv *save, rel string) {
+	if _, held := sv.held[rel]; held {
+		delete(sv.held, rel)
+		s.report("write down what a save waits for", s.noteSave(sv))
 	}
 }
 

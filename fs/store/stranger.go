@@ -234,7 +234,8 @@ func (s *Store) inherit(next, sv *save) {
 	next.carries, next.base, next.failed = nil, sv.base, sv.failed
 	next.cause, next.again = sv.cause, sv.again
 	next.found, next.order, next.removed, next.mixed = sv.found, sv.order, sv.removed, sv.mixed
-	next.twice, next.torn = sv.twice, sv.torn
+	next.twice, next.torn, next.died = sv.twice, sv.torn, sv.died
+	maps.Copy(next.held, sv.held)
 	maps.Copy(next.rewritten, sv.rewritten)
 	maps.Copy(next.writers, sv.writers)
 	maps.Copy(next.authors, sv.authors)

@@ -181,10 +181,22 @@ func TestSameContentOverDamage(t *testing.T) {
 	})
 }
 
-// Wherever ckptfs crashes while it marks something, the next mount shows it
-// damaged or has to find it again; and wherever it crashes while it takes the mark
-// away, no view shows anything torn.
+// Wherever ckptfs crashes, or the power is cut, while it marks something, the next
+// mount shows it damaged or has to find it again; and wherever that happens while it
+// takes the mark away, no view shows anything torn. What was marked stays so.
 func TestCrashWhileMarking(t *testing.T) {
+	t.Run("killed", func(t *testing.T) { crashWhileMarking(t, func(b *bench, _ int) { b.restart() }) })
+	t.Run("power cut", func(t *testing.T) {
+		crashWhileMarking(t, func(b *bench, n int) {
+			b.crash()
+			b.must(b.tearUnsynced([]tear{cutInHalf, emptied, zeroed}[n%3]))
+			b.boot = fmt.Sprint("boot ", n)
+			b.start()
+		})
+	})
+}
+
+func crashWhileMarking(t *testing.T, down func(b *bench, n int)) {
 	inBubble(t, func(b *bench) {
 		for n := 0; ; n++ {
 			name := fmt.Sprintf("checkpoint_epoch1_step%d", n%100+1)
@@ -195,15 +207,15 @@ func TestCrashWhileMarking(t *testing.T) {
 				b.disk.stopAfter(n)
 				_, _ = b.Verify(context.Background(), VerifyOptions{Deep: true, Path: name}) // the disk refuses everything by then
 				calls := b.disk.made()
-				b.restart()
+				down(b, n)
 				found := b.verify(VerifyOptions{Deep: true, Path: name})
 				want := map[string]string{"damaged": "invalid ", "whole": "committed "}[round] + name
 				if _, ok := found[want]; !ok || len(found) != 1 {
-					t.Fatalf("%s, crashed after call %d: found %q", round, n, found)
+					b.t.Fatalf("%s, crashed after call %d: found %q", round, n, found)
 				}
-				b.restart()
+				down(b, n)
 				if row := b.rowOf(name); row.Damaged != (round == "damaged") {
-					t.Fatalf("%s, crashed after call %d, mounted again: %+v", round, n, row)
+					b.t.Fatalf("%s, crashed after call %d, mounted again: %+v", round, n, row)
 				}
 				if round == "whole" && len(calls) <= n {
 					return

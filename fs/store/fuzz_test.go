@@ -247,6 +247,24 @@ func TestPrivateFilesAreBounded(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+	for name, text := range map[string]string{
+		"a memory of ever more versions":         `{"passes":{"x":{"proved":{` + strings.Repeat(`"a":{},`, 2<<20) + `"b":{}}}}}`,
+		"a memory of ever more passes":           `{"passes":{` + strings.Repeat(`"a":null,`, 1<<20) + `"scrub":null}}`,
+		"a memory of ever deeper arrays":         `{"passes":` + strings.Repeat("[", 8<<20),
+		"a memory that is too long":              strings.Repeat(" ", maxVerifyFile+1),
+		"a memory of a verification yet to come": `{"passes":{"x":{"began":"2999-01-01T00:00:00Z","proved":{"v":{"f":"hash"}}}}}`,
+	} {
+		s := openReadOnly(t, verifyFile, []byte(text))
+		within(t, func() {
+			p, since := s.beginPass("x", false)
+			if _, proved := p.proved("v", "f"); proved || name[len(name)-4:] == "come" && since != nil {
+				t.Errorf("%s is believed", name)
+			}
+		})
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
 	// A checkpoint of many files has a long note: it must not lose its save.
 	found := map[string]uint64{}
 	for i := range 100_000 {

@@ -78,7 +78,7 @@ func (s *Store) beginPass(name string, again bool) (p *pass, since *time.Time) {
 	m.load(s)
 	now := s.clock.Now()
 	for other, p := range m.Passes {
-		if p == nil || now.Sub(p.Began) > passKept && other != scrubPass {
+		if p == nil || p.Began.After(now) || now.Sub(p.Began) > passKept && other != scrubPass {
 			delete(m.Passes, other)
 		}
 	}

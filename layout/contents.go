@@ -112,3 +112,22 @@ func holdsAnything(v any) bool {
 	}
 	return false
 }
+
+// telling are the formats that tell what state they hold, or that they hold none.
+var telling = []string{"torch-zip", "torch-legacy", "pickle", "safetensors", "json"}
+
+// Without reports whether a checkpoint certainly holds none of a kind of state:
+// some of its files hold tensors, each of them tells what is in it, and none has it.
+func Without(state string, files []FileReport, contents []Content) bool {
+	tensors := false
+	for i, f := range files {
+		if f.Problem != "" || !slices.Contains(telling, f.Format) && f.Core {
+			return false
+		}
+		if slices.Contains(contents[i].States, state) {
+			return false
+		}
+		tensors = tensors || contents[i].Tensors != nil
+	}
+	return tensors
+}

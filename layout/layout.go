@@ -29,6 +29,9 @@ const (
 	Pointing Kind = "pointer"
 )
 
+// Kinds lists those of checkpoints.
+var Kinds = []Kind{Last, Recovery, MidEpoch, EpochEnd, Step, Best, Final, Backup}
+
 // Type says what a checkpoint is in its run.
 type Type string
 

@@ -77,34 +77,8 @@ func (r *resolver) trainersBest() Resolution {
 // into every later checkpoint too, so among equals the trainer's own best one
 // goes first; then the one with more progress, then the name.
 func (r *resolver) bestBy(p BestPolicy) Resolution {
-	value := func(c Checkpoint) (float64, bool) {
-		f, ok := c.Metrics[p.Metric]
-		return f, ok && !math.IsNaN(f)
-	}
-	better := func(a, b float64) int {
-		if p.Mode == ModeMin {
-			return cmp.Compare(b, a)
-		}
-		return cmp.Compare(a, b)
-	}
-	target, have := -1, 0
-	for _, i := range r.committed {
-		f, ok := value(r.cs[i])
-		if !ok {
-			continue
-		}
-		have++
-		if target < 0 {
-			target = i
-			continue
-		}
-		g, _ := value(r.cs[target])
-		if cmp.Or(better(f, g), r.compareEqualMetric(r.cs[i], r.cs[target])) > 0 {
-			target = i
-		}
-	}
-
-	if target < 0 {
+	ranked := r.ranked(p)
+	if len(ranked) == 0 {
 		res := r.nothing(r.noMetric(p.Metric), r.others)
 		for _, i := range r.committed {
 			res.skip(r.cs[i], fmt.Sprintf("no %s in its metadata", p.Metric))
@@ -112,20 +86,65 @@ func (r *resolver) bestBy(p BestPolicy) Resolution {
 		return res
 	}
 	most := map[bool]string{true: "lowest", false: "highest"}[p.Mode == ModeMin]
-	bestValue, _ := value(r.cs[target])
-	res := Resolution{Target: target, Reason: fmt.Sprintf("%s %s is the %s of %s",
-		p.Metric, formatFloat(bestValue), most, plural(int64(have), "committed checkpoint"))}
+	bestValue, _ := p.value(r.cs[ranked[0]])
+	res := Resolution{Target: ranked[0], Reason: fmt.Sprintf("%s %s is the %s of %s",
+		p.Metric, formatFloat(bestValue), most, plural(int64(len(ranked)), "committed checkpoint"))}
 	for _, i := range r.others {
-		if f, ok := value(r.cs[i]); !ok && r.cs[i].is(layout.Best) || ok && better(f, bestValue) > 0 {
+		if f, ok := p.value(r.cs[i]); !ok && r.cs[i].is(layout.Best) || ok && p.better(f, bestValue) > 0 {
 			res.skip(r.cs[i], r.cs[i].stateReason())
 		}
 	}
 	for _, i := range r.committed {
-		if _, ok := value(r.cs[i]); !ok {
+		if _, ok := p.value(r.cs[i]); !ok {
 			res.skip(r.cs[i], fmt.Sprintf("no %s in its metadata", p.Metric))
 		}
 	}
 	return res
+}
+
+// ranking is the order of the run by the configured metric, else by the one that
+// is usual with this trainer; nil where there is neither, or nothing has it.
+func (r *resolver) ranking(p BestPolicy) *Ranking {
+	if p.Metric == "" {
+		if p.Usual == nil {
+			return nil
+		}
+		p = *p.Usual
+	}
+	if ranked := r.ranked(p); len(ranked) > 0 {
+		return &Ranking{p.Metric, ranked}
+	}
+	return nil
+}
+
+// ranked lists the committed checkpoints that have the metric, the best first.
+func (r *resolver) ranked(p BestPolicy) []int {
+	var ranked []int
+	for _, i := range r.committed {
+		if _, ok := p.value(r.cs[i]); ok {
+			ranked = append(ranked, i)
+		}
+	}
+	slices.SortFunc(ranked, func(i, j int) int {
+		f, _ := p.value(r.cs[i])
+		g, _ := p.value(r.cs[j])
+		return -cmp.Or(p.better(f, g), r.compareEqualMetric(r.cs[i], r.cs[j]))
+	})
+	return ranked
+}
+
+// value is the metric of a checkpoint, if it has one. NaN is none.
+func (p BestPolicy) value(c Checkpoint) (float64, bool) {
+	f, ok := c.Metrics[p.Metric]
+	return f, ok && !math.IsNaN(f)
+}
+
+// better is positive where a is.
+func (p BestPolicy) better(a, b float64) int {
+	if p.Mode == ModeMin {
+		return cmp.Compare(b, a)
+	}
+	return cmp.Compare(a, b)
 }
 
 func (r *resolver) compareEqualMetric(a, b Checkpoint) int {

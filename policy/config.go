@@ -17,6 +17,7 @@ type Config struct {
 	Save      SavePolicy
 	Retention Retention
 	Scrub     time.Duration // how often every committed byte is read again; 0 = never
+	Runs      []RunConfig   // what differs from run to run; see [Config.For]
 }
 
 // ViewNames are the names of the virtual directories; "" hides one altogether.

@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -38,7 +40,7 @@ func TestParseFull(t *testing.T) {
 			MidEpoch:    Rule{KeepLast: new(2), KeepEverySteps: 5000, MaxAge: 7 * 24 * time.Hour, When: WhenAlways},
 			EpochEnd:    Rule{KeepLast: new(3), KeepEvery: 10},
 			Best:        Rule{KeepLast: new(0)},
-			MaxTotal:    50e9,
+			MaxTotal:    Share{Bytes: 50e9},
 			MinFree:     Share{Bytes: 5 << 30},
 			TrashTTL:    90 * time.Minute,
 			ProtectLast: false,
@@ -74,12 +76,12 @@ func TestParseRefuses(t *testing.T) {
 			`f.yaml:3: unknown key "keeplast" in retention.mid_epoch; did you mean "keep_last"?`},
 		{"underscore for a dash", "views: {by_epoch: e}", `f.yaml:1: unknown key "by_epoch" in views; did you mean "by-epoch"?`},
 		{"key of another kind", "retention:\n  best: {keep_last: 1}", `f.yaml:2: unknown key "keep_last" in retention.best; the keys here are keep`},
-		{"nothing near", "colour: red", `f.yaml:1: unknown key "colour"; the keys here are layout, layouts, views, resume, best, save, retention, scrub`},
+		{"nothing near", "colour: red", `f.yaml:1: unknown key "colour"; the keys here are layout, layouts, views, resume, best, save, retention, scrub, runs`},
 		{"merge key", "save: &s {settle: 1s}\nretention: {<<: *s}",
-			`f.yaml:2: unknown key "<<" in retention; the keys here are mid_epoch, epoch_end, best, history, max_total, min_free, trash_ttl, protect_last, dry_run`},
+			`f.yaml:2: unknown key "<<" in retention; the keys here are mid_epoch, step, epoch_end, best, history, max_total, min_free, trash_ttl, trash_max_total, protect_last, dry_run`},
 		{"twice", "layout: auto\nlayout: enstack", `f.yaml:2: layout is given twice, first on line 1`},
 		{"section is a word", "save: 1s", `f.yaml:1: save holds the keys settle, durability, incomplete_ttl, not "1s"`},
-		{"file is a list", "- a", `f.yaml:1: the file holds the keys layout, layouts, views, resume, best, save, retention, scrub, not a list`},
+		{"file is a list", "- a", `f.yaml:1: the file holds the keys layout, layouts, views, resume, best, save, retention, scrub, runs, not a list`},
 		{"word is a section", "layout: {name: x}", `f.yaml:1: layout takes one value, not a mapping`},
 		{"word is an alias", "best: {metric: &m f1, mode: *m}", `f.yaml:1: best.mode takes one value, not an alias`},
 		{"list is a word", "resume: {order: last}", `f.yaml:1: resume.order takes a list, such as [a, b], not "last"`},
@@ -114,13 +116,19 @@ func TestParseRefuses(t *testing.T) {
 		{"view looks shadowed", `views: {best: "@latest"}`, `f.yaml:1: views.best: "@latest" begins with @, as a view does that a real entry hides; choose another name`},
 		{"views of one name", "views:\n  best: x\n  latest: x", `f.yaml:3: views.latest and views.best are both named "x"; every view needs a name of its own`},
 		{"view named as a default", "views:\n  best: latest", `f.yaml:2: views.latest and views.best are both named "latest"; every view needs a name of its own`},
+		{"no runs", "runs: [a]", `f.yaml:1: runs holds paths of runs, each with the keys that differ there, not a list`},
+		{"runs elsewhere", "runs:\n  /a: {}", `f.yaml:2: runs: "/a" is no path of a run below the mounted directory, such as codebert, sweep/* or **/trial-*`},
+		{"runs twice", "runs:\n  a: {}\n  a: {}", `f.yaml:3: runs: "a" is given twice`},
+		{"a key of the disk for a run", "runs:\n  a:\n    retention: {min_free: 5GB}",
+			`f.yaml:3: unknown key "min_free" in runs.a.retention; the keys here are mid_epoch, step, epoch_end, best, history, max_total, dry_run`},
+		{"a section of all for a run", "runs: {a: {save: {settle: 1s}}}", `f.yaml:1: unknown key "save" in runs.a; the keys here are resume, best, retention`},
 		{"no YAML", "save:\n\tsettle: 1s", `f.yaml:2: found character that cannot start any token`},
 		{"two documents", "layout: auto\n---\nlayout: auto", `f.yaml:2: a second YAML document begins here; put everything into one`},
 		{"no YAML in a second document", "layout: auto\n---\n{", `f.yaml:3: did not find expected node content`},
 		{"unknown anchor", "layout: *x", `f.yaml: unknown anchor 'x' referenced`},
 		{"a section called null", "save: !!null {settle: 1s, settle2: 1s}", `f.yaml:1: unknown key "settle2" in save; did you mean "settle"?`},
 		{"everything wrong is told at once", "a: 1\nsave: {settle: x, b: 2}",
-			`f.yaml:1: unknown key "a"; the keys here are layout, layouts, views, resume, best, save, retention, scrub` + "\n" +
+			`f.yaml:1: unknown key "a"; the keys here are layout, layouts, views, resume, best, save, retention, scrub, runs` + "\n" +
 				`f.yaml:2: save.settle: "x" is not a duration; write a number and a unit, such as 500ms, 10m, 24h, 7d or 2w` + "\n" +
 				`f.yaml:2: unknown key "b" in save; the keys here are settle, durability, incomplete_ttl`},
 	}
@@ -163,6 +171,12 @@ var config = rapid.Custom(func(t *rapid.T) Config {
 		}
 		return prefix + strings.NewReplacer("/", "", "\x00", "").Replace(rapid.StringN(0, -1, 200).Draw(t, prefix))
 	}
+	budget := func(label string) Share {
+		return rapid.OneOf(
+			rapid.Map(rapid.Int64Min(0), func(n int64) Share { return Share{Bytes: n} }),
+			rapid.Map(rapid.Float64Range(0, 99.9), func(p float64) Share { return Share{Percent: p} }),
+		).Draw(t, label)
+	}
 	return Config{
 		Layout: word("layout", "auto", "enstack"),
 		Views: ViewNames{
@@ -182,17 +196,17 @@ var config = rapid.Custom(func(t *rapid.T) Config {
 				KeepLast: limit("mid_epoch"), KeepEverySteps: rapid.Int64Min(0).Draw(t, "steps"),
 				MaxAge: span("max_age"), When: word("when", WhenEpochEnd, WhenAlways),
 			},
-			EpochEnd: Rule{KeepLast: limit("epoch_end"), KeepEvery: rapid.IntMin(0).Draw(t, "every")},
-			Best:     Rule{KeepLast: limit("best")},
-			History:  Rule{KeepLast: limit("history")},
-			MaxTotal: rapid.Int64Min(0).Draw(t, "max_total"),
-			MinFree: rapid.OneOf(
-				rapid.Map(rapid.Int64Min(0), func(n int64) Share { return Share{Bytes: n} }),
-				rapid.Map(rapid.Float64Range(0, 99.9), func(p float64) Share { return Share{Percent: p} }),
-			).Draw(t, "min_free"),
-			TrashTTL:    span("trash_ttl"),
-			ProtectLast: rapid.Bool().Draw(t, "protect_last"),
-			DryRun:      rapid.Bool().Draw(t, "dry_run"),
+			Step:         Rule{KeepLast: limit("step"), KeepEverySteps: rapid.Int64Min(0).Draw(t, "step steps"), MaxAge: span("step age")},
+			EpochEnd:     Rule{KeepLast: limit("epoch_end"), KeepEvery: rapid.IntMin(0).Draw(t, "every"), MaxAge: span("epoch_end age")},
+			Best:         Rule{KeepLast: limit("best")},
+			History:      Rule{KeepLast: limit("history"), MaxAge: span("history age")},
+			MaxTotal:     budget("max_total"),
+			HistoryTotal: budget("history.max_total"),
+			MinFree:      budget("min_free"),
+			TrashTTL:     span("trash_ttl"),
+			TrashTotal:   budget("trash_max_total"),
+			ProtectLast:  rapid.Bool().Draw(t, "protect_last"),
+			DryRun:       rapid.Bool().Draw(t, "dry_run"),
 		},
 		Scrub: rapid.OneOf(
 			rapid.Just(time.Duration(0)),
@@ -201,11 +215,45 @@ var config = rapid.Custom(func(t *rapid.T) Config {
 	}
 })
 
+// withRuns draws one in which runs differ.
+var withRuns = rapid.Custom(func(t *rapid.T) Config {
+	c := config.Draw(t, "config")
+	for _, pattern := range rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z*{},."' ]{1,9}`), 0, 3, rapid.ID).Draw(t, "patterns") {
+		if !doublestar.ValidatePattern(pattern) {
+			continue
+		}
+		differs := config.Draw(t, "differs")
+		entry := RunConfig{Runs: pattern, Values: Default()}
+		for _, path := range leaves(perRun, "") {
+			k, _ := perRun.at(path)
+			if rapid.Bool().Draw(t, path) && k.value.format(&differs) != "" {
+				entry.Keys = append(entry.Keys, path)
+				k.value.copy(&entry.Values, &differs)
+			}
+		}
+		slices.Sort(entry.Keys)
+		c.Runs = append(c.Runs, entry)
+	}
+	return c
+})
+
+// leaves lists the paths of the keys below one that hold a value.
+func leaves(k key, path string) (all []string) {
+	for _, sub := range k.keys {
+		full := strings.TrimPrefix(path+"."+sub.name, ".")
+		if sub.keys == nil {
+			all = append(all, full)
+		}
+		all = append(all, leaves(sub, full)...)
+	}
+	return all
+}
+
 // TestYAMLRoundTrip: what .ckptfs/config shows can be used as a configuration
 // and means the same.
 func TestYAMLRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := config.Draw(t, "config")
+		want := withRuns.Draw(t, "config")
 		data := want.YAML()
 		got, err := Parse("f", data)
 		if err != nil {
@@ -221,13 +269,20 @@ func TestYAMLRoundTrip(t *testing.T) {
 func TestParseIsBounded(t *testing.T) {
 	fill := func(unit string) string { return strings.Repeat(unit, MaxFile/len(unit)) }
 	for name, text := range map[string]string{
-		"too long":                strings.Repeat("#", MaxFile+1),
-		"ever deeper lists":       fill("["),
-		"ever deeper mappings":    fill("{a: "),
-		"ever more unknown keys":  fill("a: 1\n"),
-		"one long unknown key":    fill("a") + ": 1",
-		"aliases of aliases":      "a: &a [1,1]\n" + bombOfAliases(),
-		"ever more documents":     fill("---\n"),
+		"too long":               strings.Repeat("#", MaxFile+1),
+		"ever deeper lists":      fill("["),
+		"ever deeper mappings":   fill("{a: "),
+		"ever more unknown keys": fill("a: 1\n"),
+		"one long unknown key":   fill("a") + ": 1",
+		"aliases of aliases":     "a: &a [1,1]\n" + bombOfAliases(),
+		"ever more documents":    fill("---\n"),
+		"ever more runs": "runs: {" + func() string {
+			var b strings.Builder
+			for i := 0; b.Len() < MaxFile-16; i++ {
+				fmt.Fprintf(&b, "%x: ,", i)
+			}
+			return b.String()
+		}() + "}",
 		"ever more anchors":       fill("- &a b\n"),
 		"a list of ever the same": "resume: {order: [" + strings.Repeat("last, ", MaxFile/8) + "last]}",
 	} {

@@ -15,6 +15,8 @@ type key struct {
 	example string // for the comment that stands for a leaf that is not set
 	keys    []key  // of a section
 	layouts bool   // a list of layouts, each of which is a file elsewhere
+	runs    bool   // a section of patterns, each with the keys that may differ from run to run
+	global  bool   // of a leaf: it cannot differ from run to run
 }
 
 // find returns the key of a name in a section.
@@ -70,11 +72,9 @@ var root = key{keys: []key{
 		doc:  "Which checkpoint resume/ shows.",
 		keys: []key{
 			{
-				name: "order",
-				value: kinds(func(c *Config) *[]layout.Kind { return &c.Resume.Order },
-					layout.Last, layout.Recovery, layout.MidEpoch, layout.EpochEnd, layout.Step,
-					layout.Best, layout.Final, layout.Backup),
-				doc: "the first choice first",
+				name:  "order",
+				value: kinds(func(c *Config) *[]layout.Kind { return &c.Resume.Order }, layout.Kinds...),
+				doc:   "the first choice first",
 			},
 			{
 				name: "prefer", value: choice(func(c *Config) *string { return &c.Resume.Prefer }, PreferPriority, PreferProgress),
@@ -121,7 +121,8 @@ var root = key{keys: []key{
 		keys: []key{
 			{
 				name: "mid_epoch",
-				doc:  "Checkpoints within an epoch. What any keep rule names is kept; max_age takes what is older.",
+				doc: "Checkpoints within an epoch. What any keep rule names is kept; max_age takes what is older. A\n" +
+					"recovery checkpoint goes when the end of its epoch is committed.",
 				keys: []key{
 					{
 						name: "keep_last", example: "2", value: count(func(c *Config) **int { return &c.Retention.MidEpoch.KeepLast }),
@@ -143,6 +144,26 @@ var root = key{keys: []key{
 				},
 			},
 			{
+				name: "step",
+				doc: "Checkpoints that only count steps (checkpoint-500). Without a rule of their own those of\n" +
+					"mid_epoch hold for both as for one kind, and when does not hold them up.",
+				keys: []key{
+					{
+						name: "keep_last", example: "2", value: count(func(c *Config) **int { return &c.Retention.Step.KeepLast }),
+						doc: "the newest ones",
+					},
+					{
+						name: "keep_every_steps", example: "5000",
+						value: interval(func(c *Config) *int64 { return &c.Retention.Step.KeepEverySteps }),
+						doc:   "the first one at or after each multiple of so many global steps",
+					},
+					{
+						name: "max_age", example: "7d", value: age(func(c *Config) *time.Duration { return &c.Retention.Step.MaxAge }),
+						doc: "none older than this",
+					},
+				},
+			},
+			{
 				name: "epoch_end",
 				doc:  "Checkpoints at the end of an epoch.",
 				keys: []key{
@@ -154,15 +175,20 @@ var root = key{keys: []key{
 						name: "keep_every", example: "10", value: interval(func(c *Config) *int { return &c.Retention.EpochEnd.KeepEvery }),
 						doc: "those of every so many epochs",
 					},
+					{
+						name: "max_age", example: "30d", value: age(func(c *Config) *time.Duration { return &c.Retention.EpochEnd.MaxAge }),
+						doc: "none older than this",
+					},
 				},
 			},
 			{
 				name: "best",
-				doc:  "Checkpoints that the trainer calls the best.",
+				doc: "The best checkpoints, by the metric of best/, of whatever kind; of those that the trainer calls\n" +
+					"the best the others go. Without a metric the newest of these are the best.",
 				keys: []key{
 					{
 						name: "keep", example: "1", value: count(func(c *Config) **int { return &c.Retention.Best.KeepLast }),
-						doc: "the newest ones",
+						doc: "so many",
 					},
 				},
 			},
@@ -174,22 +200,34 @@ var root = key{keys: []key{
 						name: "keep_last", value: countOrAll(func(c *Config) **int { return &c.Retention.History.KeepLast }),
 						doc: "the newest ones of each name; a number, or all",
 					},
+					{
+						name: "max_age", example: "30d", value: age(func(c *Config) *time.Duration { return &c.Retention.History.MaxAge }),
+						doc: "none older than this",
+					},
+					{
+						name: "max_total", example: "10GB", value: share(func(c *Config) *Share { return &c.Retention.HistoryTotal }),
+						doc: "what those of a run may take, or 5% of the disk",
+					},
 				},
 			},
 			{
-				name: "max_total", example: "50GB", value: size(func(c *Config) *int64 { return &c.Retention.MaxTotal }),
-				doc: "what the checkpoints of a run may take; the least advanced go that no rule names",
+				name: "max_total", example: "50GB", value: share(func(c *Config) *Share { return &c.Retention.MaxTotal }),
+				doc: "what a run may take, or 20% of the disk; the least advanced go that no rule names",
 			},
 			{
-				name: "min_free", example: "5GB", value: share(func(c *Config) *Share { return &c.Retention.MinFree }),
+				name: "min_free", global: true, example: "5GB", value: share(func(c *Config) *Share { return &c.Retention.MinFree }),
 				doc: "what stays free on the file system, or 10%; the same go, also while a save runs",
 			},
 			{
-				name: "trash_ttl", value: duration(func(c *Config) *time.Duration { return &c.Retention.TrashTTL }),
+				name: "trash_ttl", global: true, value: duration(func(c *Config) *time.Duration { return &c.Retention.TrashTTL }),
 				doc: "how long a deleted checkpoint can be restored",
 			},
 			{
-				name: "protect_last", value: boolean(func(c *Config) *bool { return &c.Retention.ProtectLast }),
+				name: "trash_max_total", global: true, example: "10GB", value: share(func(c *Config) *Share { return &c.Retention.TrashTotal }),
+				doc: "what deleted ones may take until then, or 5% of the disk; the oldest go",
+			},
+			{
+				name: "protect_last", global: true, value: boolean(func(c *Config) *bool { return &c.Retention.ProtectLast }),
 				doc: "never lose the newest valid version, not even to make room",
 			},
 			{
@@ -201,5 +239,9 @@ var root = key{keys: []key{
 	{
 		name: "scrub", example: "7d", value: period(func(c *Config) *time.Duration { return &c.Scrub }),
 		doc: "how often a mount reads all that is committed again, when nobody else needs the disk",
+	},
+	{
+		name: "runs", runs: true, example: "{\"sweep/*\": {retention: {max_total: 5GB}}}",
+		doc: "what differs for the runs below these paths: keys of resume, best and retention",
 	},
 }}

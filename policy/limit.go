@@ -11,7 +11,7 @@ import (
 	"ckptfs/layout"
 )
 
-// A limit (max_total, min_free) takes what the rules alone would leave: earlier
+// A limit (max_total, history.max_total, min_free) takes what the rules alone would leave: earlier
 // versions first, then the least advanced checkpoints whose names carry their
 // numbers, those within an epoch before those at its end. It never takes what is
 // protected, what a keep rule names, what is overwritten by the next save (last,
@@ -22,7 +22,7 @@ import (
 // retention.min_free is set, what a limit takes. The caller carries out as many
 // as it needs, from the front.
 func Room(cs []Checkpoint, v Views, r Retention, now time.Time) []Decision {
-	verdicts, protected := judge(cs, r, now), protections(cs, v)
+	verdicts, protected := judge(cs, v, r, now), protections(cs, v)
 	var list []Decision
 	take := func(i int, reasons ...string) {
 		list = append(list, decision(cs[i], ActionDelete, reasons...))
@@ -51,21 +51,34 @@ func Room(cs []Checkpoint, v Views, r Retention, now time.Time) []Decision {
 	return list
 }
 
-// limitTotal has the verdicts drop what exceeds max_total.
-func limitTotal(cs []Checkpoint, verdicts []verdict, protected [][]string, limit int64) {
-	total := int64(0)
-	for i, c := range cs {
-		if gone := verdicts[i].drop && len(protected[i]) == 0; (c.committed() || c.State == History) && !gone {
-			total += c.Size - c.Shared
+// limitTotals has the verdicts drop what exceeds history.max_total, then
+// max_total.
+func limitTotals(cs []Checkpoint, verdicts []verdict, protected [][]string, r Retention) {
+	for _, limit := range []struct {
+		Share
+		counts func(Checkpoint) bool
+		reason string // with what it takes and the limit
+	}{
+		{r.HistoryTotal, func(c Checkpoint) bool { return c.State == History },
+			"the least advanced earlier version, and they take %s (history.max_total: %s)"},
+		{r.MaxTotal, func(c Checkpoint) bool { return c.committed() || c.State == History },
+			"the least advanced that no rule names, and the run takes %s (max_total: %s)"},
+	} {
+		if limit.Bytes == 0 {
+			continue
 		}
-	}
-	for _, i := range expendable(cs, verdicts, protected) {
-		if total <= limit {
-			return
+		total := int64(0)
+		for i, c := range cs {
+			if gone := verdicts[i].drop && len(protected[i]) == 0; limit.counts(c) && !gone {
+				total += c.Size - c.Shared
+			}
 		}
-		verdicts[i] = verdict{drop: true, reasons: []string{fmt.Sprintf("the least advanced that no rule names, and the run takes %s (max_total: %s)",
-			humanize.Bytes(uint64(total)), formatSize(limit))}}
-		total -= cs[i].Size - cs[i].Shared
+		for _, i := range expendable(cs, verdicts, protected) {
+			if total > limit.Bytes && limit.counts(cs[i]) {
+				verdicts[i] = verdict{drop: true, reasons: []string{fmt.Sprintf(limit.reason, humanize.Bytes(uint64(total)), limit.Share)}}
+				total -= cs[i].Size - cs[i].Shared
+			}
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func TestMaxTotalCountsOnce(t *testing.T) {
 		gone  int
 	}{{1001e6, 0}, {1000e6, 1}, {999e6, 2}, {1, 2}} {
 		gone := 0
-		for _, d := range Retain(cs, Resolve(cs, Default()), Retention{MaxTotal: test.limit}, start) {
+		for _, d := range Retain(cs, Resolve(cs, Default()), Retention{MaxTotal: Share{Bytes: test.limit}}, start) {
 			if d.Action == ActionDelete {
 				gone++
 			}
@@ -61,7 +61,8 @@ func TestMaxTotalCountsOnce(t *testing.T) {
 // limited draws a policy with limits.
 var limited = rapid.Custom(func(t *rapid.T) Retention {
 	r := retention.Draw(t, "rules")
-	r.MaxTotal = rapid.Int64Range(0, 60).Draw(t, "max_total")
+	r.MaxTotal.Bytes = rapid.Int64Range(0, 60).Draw(t, "max_total")
+	r.HistoryTotal.Bytes = rapid.Int64Range(0, 20).Draw(t, "history.max_total")
 	r.MinFree = Share{Bytes: rapid.Int64Range(0, 1).Draw(t, "min_free")}
 	return r
 })
@@ -114,9 +115,9 @@ func TestLimitsTakeOnlyWhatTheySay(t *testing.T) {
 		cs, r := run.Draw(t, "run"), limited.Draw(t, "retention")
 		v := Resolve(cs, Default())
 		rules := r
-		rules.MaxTotal = 0
+		rules.MaxTotal, rules.HistoryTotal = Share{}, Share{}
 		bare := Retain(cs, v, rules, nowToday)
-		named := judge(cs, rules, nowToday)
+		named := judge(cs, v, rules, nowToday)
 		for name, ds := range map[string][]Decision{"max_total": Retain(cs, v, r, nowToday), "room": Room(cs, v, r, nowToday)} {
 			for _, d := range ds {
 				if d.Action != ActionDelete || d.State == History || byID(bare, d.ID).Action == ActionDelete {
@@ -126,7 +127,7 @@ func TestLimitsTakeOnlyWhatTheySay(t *testing.T) {
 				if named[i].named || !slices.Contains([]layout.Kind{layout.MidEpoch, layout.Step, layout.EpochEnd}, cs[i].Kind) {
 					t.Fatalf("%s takes %+v: %q", name, cs[i], d.Reasons)
 				}
-				if limit := map[string]bool{"max_total": r.MaxTotal > 0, "room": r.MinFree.set()}; !limit[name] {
+				if limit := map[string]bool{"max_total": r.MaxTotal.set(), "room": r.MinFree.set()}; !limit[name] {
 					t.Fatalf("%s without a limit takes %+v: %q", name, cs[i], d.Reasons)
 				}
 			}
@@ -138,7 +139,7 @@ func TestLimitsTakeOnlyWhatTheySay(t *testing.T) {
 func TestMaxTotalIsKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cs, r := run.Draw(t, "run"), limited.Draw(t, "retention")
-		r.MaxTotal = max(r.MaxTotal, 1)
+		r.MaxTotal.Bytes = max(r.MaxTotal.Bytes, 1)
 		v := Resolve(cs, Default())
 		ds := Retain(cs, v, r, nowToday)
 		total := int64(0)
@@ -147,12 +148,12 @@ func TestMaxTotalIsKept(t *testing.T) {
 				total += d.Size
 			}
 		}
-		if total <= r.MaxTotal {
+		if total <= r.MaxTotal.Bytes {
 			return
 		}
-		for _, i := range expendable(cs, judge(cs, r, nowToday), protections(cs, v)) {
+		for _, i := range expendable(cs, judge(cs, v, r, nowToday), protections(cs, v)) {
 			if d := byID(ds, cs[i].ID); d.Action != ActionDelete {
-				t.Fatalf("the run takes %d bytes, more than %d, and %+v could go", total, r.MaxTotal, cs[i])
+				t.Fatalf("the run takes %d bytes, more than %d, and %+v could go", total, r.MaxTotal.Bytes, cs[i])
 			}
 		}
 	})

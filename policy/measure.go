@@ -39,10 +39,7 @@ type Measured struct {
 // measured; it is zero where nothing is given.
 func Measure(saves []Save, given Job) Measured {
 	m := Measured{Job: given, From: map[string]string{}, Unknown: map[string]string{}}
-	saves = slices.Clone(saves)
-	slices.SortFunc(saves, func(a, b Save) int {
-		return cmp.Or(a.Ended.Compare(b.Ended), cmp.Compare(a.Name, b.Name))
-	})
+	saves = sortedByEnd(saves)
 	pauses := pausesOf(saves)
 	m.batches(saves)
 	m.saveTime(pauses)
@@ -50,6 +47,12 @@ func Measure(saves []Save, given Job) Measured {
 	m.sizeOfOne(saves)
 	m.epochs(saves)
 	return m
+}
+
+func sortedByEnd(saves []Save) []Save {
+	return slices.SortedFunc(slices.Values(saves), func(a, b Save) int {
+		return cmp.Or(a.Ended.Compare(b.Ended), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 func (m *Measured) batches(saves []Save) {

@@ -85,8 +85,10 @@ var rule = rapid.Custom(func(t *rapid.T) Rule {
 
 var retention = rapid.Custom(func(t *rapid.T) Retention {
 	return Retention{
-		MidEpoch: rule.Draw(t, "mid_epoch"), EpochEnd: rule.Draw(t, "epoch_end"),
-		Best: rule.Draw(t, "best"), History: Rule{KeepLast: rapid.Ptr(rapid.IntRange(0, 2), true).Draw(t, "history")},
+		MidEpoch: rule.Draw(t, "mid_epoch"), Step: rule.Draw(t, "step"), EpochEnd: rule.Draw(t, "epoch_end"),
+		Best:         Rule{KeepLast: rapid.Ptr(rapid.IntRange(0, 3), true).Draw(t, "best")},
+		History:      Rule{KeepLast: rapid.Ptr(rapid.IntRange(0, 2), true).Draw(t, "history"), MaxAge: rule.Draw(t, "age").MaxAge},
+		NumberedOnly: rapid.Bool().Draw(t, "numbered only"),
 	}
 })
 
@@ -261,34 +263,78 @@ func TestRetainSparesWhatMatters(t *testing.T) {
 		if left := func(d Decision) bool { return valid(d) && d.Action == ActionKeep }; slices.ContainsFunc(ds, valid) && !slices.ContainsFunc(ds, left) {
 			t.Fatal("no valid version is left")
 		}
-		if err := Refusal(ds); err != nil {
-			t.Fatal(err)
+		// Refused is what the rules alone would leave nothing of.
+		deleted := slices.ContainsFunc(ds, func(d Decision) bool { return d.Action == ActionDelete && d.State == Committed })
+		named := slices.ContainsFunc(ds, func(d Decision) bool {
+			return d.Action == ActionKeep && d.State == Committed && !d.Spared
+		})
+		if err := Refusal(ds); (err != nil) != (deleted && !named) {
+			t.Fatalf("%v of %+v", err, ds)
 		}
 	})
 }
 
-// TestRaisingKeepLast never deletes more.
-func TestRaisingKeepLast(t *testing.T) {
+// TestWiderNeverDeletesMore: whatever is kept more of, for longer or in more
+// space, no checkpoint goes that stayed before.
+func TestWiderNeverDeletesMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cs := run.Draw(t, "run")
 		v := Resolve(cs, resolution.Draw(t, "config"))
-		lower := retention.Draw(t, "retention")
-		higher := lower
-		for _, kind := range []*Rule{&higher.MidEpoch, &higher.EpochEnd, &higher.Best, &higher.History} {
-			if kind.KeepLast != nil {
-				kind.KeepLast = new(*kind.KeepLast + rapid.IntRange(0, 2).Draw(t, "more"))
+		narrow := limited.Draw(t, "retention")
+		wide := narrow
+		for _, r := range []*Rule{&wide.MidEpoch, &wide.EpochEnd, &wide.Best, &wide.History} {
+			if r.widen(t); rapid.IntRange(0, 4).Draw(t, "no rule") == 0 {
+				*r = Rule{}
 			}
 		}
-		few, many := Retain(cs, v, lower, nowToday), Retain(cs, v, higher, nowToday)
-		for i, d := range many {
-			if d.Action == ActionDelete && few[i].Action != ActionDelete {
-				t.Fatalf("keeping more deletes %+v", d)
+		wide.Step.widen(t) // without one the rules of mid_epoch would hold
+		if rapid.Bool().Draw(t, "numbered only") {
+			wide.NumberedOnly = true
+		}
+		for _, budget := range []*Share{&wide.MaxTotal, &wide.HistoryTotal} {
+			switch {
+			case budget.Bytes == 0:
+			case rapid.IntRange(0, 4).Draw(t, "no limit") == 0:
+				*budget = Share{}
+			default:
+				budget.Bytes += rapid.Int64Range(0, 20).Draw(t, "more room")
 			}
 		}
-		if Reclaimable(many) > Reclaimable(few) {
-			t.Fatal("keeping more reclaims more")
+		// A budget takes what the rules leave, so it takes more where they leave
+		// more; that is no wider policy.
+		rules := func(r Retention) Retention { r.MaxTotal, r.HistoryTotal = Share{}, Share{}; return r }
+		budgets := func(r Retention) Retention {
+			b := narrow
+			b.MaxTotal, b.HistoryTotal = r.MaxTotal, r.HistoryTotal
+			return b
+		}
+		for what, pair := range map[string][2]Retention{
+			"rules": {rules(narrow), rules(wide)}, "budgets": {narrow, budgets(wide)},
+		} {
+			few, many := Retain(cs, v, pair[0], nowToday), Retain(cs, v, pair[1], nowToday)
+			for i, d := range many {
+				if d.Action == ActionDelete && few[i].Action != ActionDelete {
+					t.Fatalf("wider %s delete %+v", what, d)
+				}
+			}
+			if Reclaimable(many) > Reclaimable(few) {
+				t.Fatalf("wider %s reclaim more", what)
+			}
 		}
 	})
+}
+
+// widen has a rule keep more, or the same.
+func (r *Rule) widen(t *rapid.T) {
+	if r.KeepLast != nil {
+		r.KeepLast = new(*r.KeepLast + rapid.IntRange(0, 2).Draw(t, "more"))
+	} else if r.keeps() && rapid.Bool().Draw(t, "another rule") {
+		r.KeepLast = new(rapid.IntRange(0, 2).Draw(t, "so many")) // a union: it names some more
+	}
+	if r.MaxAge > 0 && r.keeps() {
+		r.MaxAge = rapid.SampledFrom([]time.Duration{0, r.MaxAge, 2 * r.MaxAge}).Draw(t, "older")
+	}
+	r.When = rapid.SampledFrom([]string{r.When, WhenEpochEnd}).Draw(t, "when")
 }
 
 // TestRetainTwice: what is kept once is kept again, and the views do not move.

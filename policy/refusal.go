@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// ErrWouldEmpty is the reason for refusing decisions that leave a run without
-// a checkpoint to resume from.
-var ErrWouldEmpty = errors.New("no committed checkpoint would be left")
+// ErrWouldEmpty is the reason for refusing rules that by themselves leave a run
+// without a checkpoint to resume from.
+var ErrWouldEmpty = errors.New("by these rules no committed checkpoint would be left")
 
-// Refusal returns an error that wraps ErrWouldEmpty when carrying out the
-// decisions would delete every committed checkpoint. Retain never decides so;
-// this guards the caller that filters or edits the decisions.
+// Refusal returns an error that wraps ErrWouldEmpty when the rules name no
+// committed checkpoint that stays: what Retain spares then is left by its
+// protection alone, and hardly what somebody who asks for it has in mind.
 func Refusal(ds []Decision) error {
 	deleted, kept := 0, 0
 	for _, d := range ds {
@@ -19,12 +19,12 @@ func Refusal(ds []Decision) error {
 		case d.State == History: // an earlier version is no checkpoint of its own
 		case d.Action == ActionDelete:
 			deleted++
-		case d.Action == ActionKeep:
+		case d.Action == ActionKeep && !d.Spared:
 			kept++
 		}
 	}
 	if deleted > 0 && kept == 0 {
-		return fmt.Errorf("refusing to delete %s: %w; pin one, or loosen the retention rules",
+		return fmt.Errorf("refusing to delete %s: %w; keep one (--keep-last 1, keep_last: 1), or pin one",
 			plural(int64(deleted), "checkpoint"), ErrWouldEmpty)
 	}
 	return nil

@@ -36,8 +36,12 @@ func (k key) render(b *bytes.Buffer, c *Config, indent string) {
 		}
 		return
 	}
+	if k.runs && len(c.Runs) > 0 {
+		k.renderRuns(b, c.Runs)
+		return
+	}
 	line := ""
-	if !k.layouts {
+	if !k.layouts && !k.runs {
 		line = k.value.format(c)
 	}
 	if line != "" {

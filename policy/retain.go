@@ -26,6 +26,7 @@ type Decision struct {
 	Action  Action   `json:"action"`
 	Reasons []string `json:"reasons"` // at least one
 	Size    int64    `json:"size"`    // bytes
+	Spared  bool     `json:"-"`       // the rules alone would delete it
 }
 
 // Retain decides for every checkpoint whether it is kept, and says why. The
@@ -38,11 +39,9 @@ type Decision struct {
 // is not committed is skipped: it is either not ours to judge or has a lifetime
 // of its own.
 func Retain(cs []Checkpoint, v Views, r Retention, now time.Time) []Decision {
-	verdicts := judge(cs, r, now)
+	verdicts := judge(cs, v, r, now)
 	protected := protections(cs, v)
-	if r.MaxTotal > 0 {
-		limitTotal(cs, verdicts, protected, r.MaxTotal)
-	}
+	limitTotals(cs, verdicts, protected, r)
 
 	order := orderOf(cs, func(Checkpoint) bool { return true })
 	indices := make([]int, len(cs))
@@ -64,6 +63,7 @@ func Retain(cs []Checkpoint, v Views, r Retention, now time.Time) []Decision {
 			d = decision(c, ActionKeep, append(protected[i], verdict.reasons...)...)
 		case len(protected[i]) > 0:
 			d = decision(c, ActionKeep, protected[i]...)
+			d.Spared = !c.Pinned
 		default:
 			d = decision(c, ActionDelete, verdict.reasons...)
 		}

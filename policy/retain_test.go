@@ -27,6 +27,9 @@ func report(r Retention, ds []Decision) string {
 	}
 	table.Flush()
 	fmt.Fprintf(&b, "\n%s to reclaim\n", humanize.Bytes(uint64(Reclaimable(ds))))
+	if err := Refusal(ds); err != nil {
+		fmt.Fprintf(&b, "refused: %v\n", err)
+	}
 	return b.String()
 }
 
@@ -43,8 +46,40 @@ func longRun() []Checkpoint {
 	return cs
 }
 
+// stepsRun is that of a trainer that only saves by step, and whose metadata tells
+// a loss: the best are neither the newest nor the oldest.
+func stepsRun() (cs []Checkpoint) {
+	for i, loss := range []float64{0.9, 0.5, 0.4, 0.7, 0.6, 0.8} {
+		step := int64(i+1) * 500
+		cs = append(cs, saved(fmt.Sprintf("checkpoint-%d", step), layout.Step, 1, step).but(func(c *Checkpoint) {
+			c.Progress = layout.Progress{GlobalStep: &step}
+			c.Metrics = map[string]float64{"eval_loss": loss}
+		}))
+	}
+	return cs
+}
+
+// endedRun is the run of the guide whose third epoch has ended: nothing needs its
+// recovery checkpoint any more.
+func endedRun() []Checkpoint {
+	return append(enstackRun()[:6], last(3), recovery(3, 8).but(later))
+}
+
+// damagedRun has checkpoints that a check found damaged.
+func damagedRun() []Checkpoint {
+	damaged := state(Invalid, "pytorch_model.bin: hash differs")
+	return []Checkpoint{
+		midEpoch(1, 4), midEpoch(1, 8), midEpoch(2, 4), midEpoch(2, 8).but(damaged), midEpoch(3, 4).but(damaged),
+		last(2).but(damaged), last(1).but(state(History, "")),
+	}
+}
+
 func TestRetain(t *testing.T) {
-	runs := map[string][]Checkpoint{"enstack": enstackRun(), "messy": messyRun(), "long": longRun()}
+	runs := map[string][]Checkpoint{
+		"enstack": enstackRun(), "messy": messyRun(), "long": longRun(), "steps": stepsRun(), "ended": endedRun(), "damaged": damagedRun(),
+	}
+	config := Default()
+	config.Best.Usual = &BestPolicy{Metric: "eval_loss", Mode: ModeMin} // as the layout of these trainers says
 	for _, test := range []struct {
 		run, name string
 		policy    Retention
@@ -76,13 +111,28 @@ func TestRetain(t *testing.T) {
 			Best:     Rule{KeepLast: new(2)},
 			History:  Rule{KeepLast: new(1)},
 		}},
-		{"messy", "max-total-too-small", Retention{MaxTotal: 1}},
-		{"long", "max-total", Retention{MaxTotal: 5e9}},
-		{"long", "max-total-after-the-rules", Retention{MidEpoch: Rule{KeepLast: new(8), When: WhenAlways}, MaxTotal: 5e9}},
+		{"messy", "max-total-too-small", Retention{MaxTotal: Share{Bytes: 1}}},
+		{"long", "max-total", Retention{MaxTotal: Share{Bytes: 5e9}}},
+		{"long", "max-total-after-the-rules", Retention{MidEpoch: Rule{KeepLast: new(8), When: WhenAlways}, MaxTotal: Share{Bytes: 5e9}}},
+		{"steps", "mid-epoch-rules-hold", Retention{MidEpoch: Rule{KeepLast: new(2), When: WhenEpochEnd}}},
+		{"steps", "rules-of-their-own", Retention{MidEpoch: Rule{KeepLast: new(0)}, Step: Rule{KeepLast: new(1), KeepEverySteps: 1000}}},
+		{"steps", "best-by-metric", Retention{MidEpoch: Rule{KeepLast: new(1)}, Best: Rule{KeepLast: new(2)}}},
+		{"steps", "prune-keep-last-0", KeepLast(0)},
+		{"ended", "epoch-end-keep-last-0", Retention{MidEpoch: Rule{KeepLast: new(0), When: WhenEpochEnd}}},
+		{"ended", "always-keep-last-1", Retention{MidEpoch: Rule{KeepLast: new(1), When: WhenAlways}}},
+		{"ended", "max-age", Retention{MidEpoch: Rule{MaxAge: 31 * time.Minute}}},
+		{"ended", "prune-keep-last-1", KeepLast(1)},
+		{"ended", "max-total-of-the-disk", Retention{MaxTotal: Share{Percent: 10}}.On(30e9)},
+		{"ended", "max-total-of-no-disk", Retention{MaxTotal: Share{Percent: 10}}},
+		{"damaged", "keep-last-1", Retention{MidEpoch: Rule{KeepLast: new(1), When: WhenAlways}, History: Rule{KeepLast: new(0)}}},
+		{"damaged", "max-total", Retention{MaxTotal: Share{Bytes: 1}}},
+		{"messy", "history-budget", Retention{HistoryTotal: Share{Bytes: 600e6}}},
+		{"messy", "history-max-age", Retention{History: Rule{MaxAge: 55 * time.Minute}}},
+		{"long", "epoch-ends-max-age", Retention{EpochEnd: Rule{KeepEvery: 2, MaxAge: 25 * time.Minute}}},
 	} {
 		t.Run(test.run+"/"+test.name, func(t *testing.T) {
 			cs := runs[test.run]
-			ds := Retain(cs, Resolve(cs, Default()), test.policy, start.Add(time.Hour))
+			ds := Retain(cs, Resolve(cs, config), test.policy, start.Add(time.Hour))
 			golden(t, report(test.policy, ds), "policy", "retain", test.run, test.name+".txt")
 		})
 	}

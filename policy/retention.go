@@ -7,15 +7,31 @@ import "time"
 // [Room] says what goes when space is short.
 type Retention struct {
 	MidEpoch Rule // keep_last, keep_every_steps, max_age, when
-	EpochEnd Rule // keep_last, keep_every
-	Best     Rule // keep (KeepLast)
-	History  Rule // keep_last, of the earlier versions of each name
+	Step     Rule // keep_last, keep_every_steps, max_age; unset, MidEpoch judges both kinds as one
+	EpochEnd Rule // keep_last, keep_every, max_age
+	Best     Rule // keep (KeepLast): the best by the metric of best/, of whatever kind
+	History  Rule // keep_last and max_age, of the earlier versions of each name
 
-	MaxTotal    int64         // bytes that the checkpoints of a run may take; 0 = no limit
-	MinFree     Share         // what stays free on the file system
-	TrashTTL    time.Duration // how long a deleted checkpoint can be restored
-	ProtectLast bool          // never lose the newest valid version, not even to make room
-	DryRun      bool          // decide and report, delete nothing
+	MaxTotal     Share         // what the checkpoints of a run may take
+	HistoryTotal Share         // what its earlier versions may take, within MaxTotal
+	MinFree      Share         // what stays free on the file system
+	TrashTTL     time.Duration // how long a deleted checkpoint can be restored
+	TrashTotal   Share         // what all deleted ones may take until then
+	ProtectLast  bool          // never lose the newest valid version, not even to make room
+	DryRun       bool          // decide and report, delete nothing
+
+	// NumberedOnly leaves recovery checkpoints alone, as who asks for so many
+	// mid-epoch checkpoints does; it is none of the configuration's keys.
+	NumberedOnly bool
+}
+
+// On turns the budgets that are a part of the disk into bytes of one of a size.
+// A part whose disk nobody named is no limit.
+func (r Retention) On(disk int64) Retention {
+	for _, s := range []*Share{&r.MaxTotal, &r.HistoryTotal, &r.TrashTotal} {
+		s.Bytes = s.Of(disk)
+	}
+	return r
 }
 
 // Rule says which checkpoints of one kind are kept. What any keep rule names
@@ -29,7 +45,9 @@ type Rule struct {
 	When           string        // WhenEpochEnd (also ""), or WhenAlways
 }
 
-// The values of retention.mid_epoch.when.
+// The values of retention.mid_epoch.when. A recovery checkpoint goes with both of
+// them when the end of its epoch is committed. A checkpoint that only counts steps
+// waits for nothing.
 const (
 	// WhenEpochEnd lets the mid-epoch checkpoints of an epoch go only when an
 	// end of that epoch or a later one is committed.
@@ -42,18 +60,23 @@ const (
 // checkpoints stay, whether or not their epoch has ended.
 func KeepLast(n int) Retention {
 	return Retention{
-		MidEpoch:    Rule{KeepLast: &n, When: WhenAlways},
-		ProtectLast: true,
+		MidEpoch:     Rule{KeepLast: &n, When: WhenAlways},
+		ProtectLast:  true,
+		NumberedOnly: true,
 	}
 }
 
 // set reports whether the rule can delete anything.
-func (r Rule) set() bool {
-	return r.KeepLast != nil || r.KeepEvery > 0 || r.KeepEverySteps > 0 || r.MaxAge > 0
-}
+func (r Rule) set() bool { return r.keeps() || r.MaxAge > 0 }
+
+// keeps reports whether the rule names what it keeps.
+func (r Rule) keeps() bool { return r.KeepLast != nil || r.KeepEvery > 0 || r.KeepEverySteps > 0 }
+
+// Deletes reports whether any rule deletes checkpoints.
+func (r Retention) Deletes() bool { return !r.unset() || r.MaxTotal.set() }
 
 // unset reports whether no checkpoint can be deleted. History is left aside:
 // it holds what was overwritten already.
 func (r Retention) unset() bool {
-	return !r.MidEpoch.set() && !r.EpochEnd.set() && !r.Best.set()
+	return !r.MidEpoch.set() && !r.Step.set() && !r.EpochEnd.set() && !r.Best.set()
 }

@@ -15,17 +15,26 @@ func (r Retention) String() string {
 	if r.MidEpoch.When != WhenAlways {
 		midEpoch += " whose epoch has ended"
 	}
+	if r.MidEpoch.When != WhenAlways && !r.Step.set() {
+		midEpoch += ", and of the steps"
+	}
 	for _, kind := range []struct {
 		plural string
 		rule   Rule
 	}{
 		{midEpoch, r.MidEpoch},
+		{"steps", r.Step},
 		{"epoch ends", r.EpochEnd},
-		{"best checkpoints", r.Best},
 	} {
 		if kind.rule.set() {
-			parts = append(parts, fmt.Sprintf("of the %s, keep %s", kind.plural, kind.rule.keeps()))
+			parts = append(parts, fmt.Sprintf("of the %s, keep %s", kind.plural, kind.rule.kept()))
 		}
+	}
+	if r.MidEpoch.set() && !r.NumberedOnly {
+		parts = append(parts, "a recovery checkpoint goes once its epoch has ended")
+	}
+	if r.Best.KeepLast != nil {
+		parts = append(parts, "of all checkpoints, keep "+bestOnes(*r.Best.KeepLast))
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "keep every checkpoint"+r.limits())
@@ -33,7 +42,10 @@ func (r Retention) String() string {
 		parts = append(parts, "keep every other checkpoint"+r.limits())
 	}
 	if r.History.set() {
-		parts = append(parts, "of the earlier versions of a name, keep "+r.History.keeps())
+		parts = append(parts, "of the earlier versions of a name, keep "+r.History.kept())
+	}
+	if r.HistoryTotal.set() {
+		parts = append(parts, "all earlier versions take at most "+r.HistoryTotal.ofDisk())
 	}
 	s := strings.Join(parts, "; ")
 	return strings.ToUpper(s[:1]) + s[1:] + "."
@@ -42,13 +54,11 @@ func (r Retention) String() string {
 // limits says under which conditions what no rule names is kept.
 func (r Retention) limits() string {
 	var conditions []string
-	if r.MaxTotal > 0 {
-		conditions = append(conditions, "the run takes at most "+formatSize(r.MaxTotal))
+	if r.MaxTotal.set() {
+		conditions = append(conditions, "the run takes at most "+r.MaxTotal.ofDisk())
 	}
-	if r.MinFree.Percent > 0 {
-		conditions = append(conditions, fmt.Sprintf("%s of the disk is free", r.MinFree))
-	} else if r.MinFree.set() {
-		conditions = append(conditions, fmt.Sprintf("%s is free", r.MinFree))
+	if r.MinFree.set() {
+		conditions = append(conditions, r.MinFree.ofDisk()+" is free")
 	}
 	if len(conditions) == 0 {
 		return ""
@@ -56,8 +66,27 @@ func (r Retention) limits() string {
 	return " while " + strings.Join(conditions, " and ")
 }
 
-// keeps is the rule as the object of "keep".
-func (r Rule) keeps() string {
+// bestOnes is what best.keep keeps.
+func bestOnes(n int) string {
+	switch n {
+	case 0:
+		return "no best one"
+	case 1:
+		return "the best"
+	}
+	return fmt.Sprintf("the %d best", n)
+}
+
+// ofDisk is the share for a sentence.
+func (s Share) ofDisk() string {
+	if s.Percent > 0 {
+		return s.String() + " of the disk"
+	}
+	return s.String()
+}
+
+// kept is the rule as the object of "keep".
+func (r Rule) kept() string {
 	var kept []string
 	switch {
 	case r.KeepLast == nil || *r.KeepLast <= 0:

@@ -16,7 +16,8 @@ import (
 type value struct {
 	parse  func(*Config, []string) error
 	format func(*Config) string // YAML; "" when the key is not set
-	list   bool                 // a sequence; else parse gets one word
+	copy   func(to, from *Config)
+	list   bool // a sequence; else parse gets one word
 }
 
 // scalar is the value of a field that is one word.
@@ -31,6 +32,7 @@ func scalar[T any](field func(*Config) *T, parse func(string) (T, error), format
 			return nil
 		},
 		format: func(c *Config) string { return format(*field(c)) },
+		copy:   func(to, from *Config) { *field(to) = *field(from) },
 	}
 }
 
@@ -102,11 +104,6 @@ func period(field func(*Config) *time.Duration) value {
 	}, unlessZero(formatDuration))
 }
 
-// size is a number of bytes that is a limit; without one it is not set.
-func size(field func(*Config) *int64) value {
-	return scalar(field, ParseSize, unlessZero(formatSize))
-}
-
 // share is an amount of space that is a limit; without one it is not set.
 func share(field func(*Config) *Share) value {
 	return scalar(field, parseShare, unlessZero(Share.String))
@@ -140,6 +137,7 @@ func countOrAll(field func(*Config) **int) value {
 			return limit.parse(c, words)
 		},
 		format: func(c *Config) string { return cmp.Or(limit.format(c), "all") },
+		copy:   limit.copy,
 	}
 }
 
@@ -177,6 +175,7 @@ func kinds(field func(*Config) *[]layout.Kind, allowed ...layout.Kind) value {
 			return nil
 		},
 		format: func(c *Config) string { return "[" + joinKinds(*field(c)) + "]" },
+		copy:   func(to, from *Config) { *field(to) = *field(from) },
 	}
 }
 

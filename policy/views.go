@@ -12,9 +12,18 @@ type Views struct {
 	// ByEpoch and ByStep map an epoch and a global step to an index into the
 	// checkpoints that were resolved.
 	ByEpoch, ByStep map[int64]int
+	// Ranking orders the checkpoints by the metric that best/ goes by; nil where
+	// it goes by none.
+	Ranking *Ranking
 	// Remedy is the change to the configuration that makes resume/ follow
 	// latest/; "" while it does.
 	Remedy string
+}
+
+// Ranking is the order of a run by a metric.
+type Ranking struct {
+	Metric string
+	Best   []int // the committed checkpoints that have it, the best first
 }
 
 // Resolution is what one view resolves to, and why.
@@ -45,6 +54,7 @@ func Resolve(cs []Checkpoint, c Config) Views {
 		Latest:  r.latest(),
 		Resume:  r.resume(c.Resume),
 		Best:    r.best(c.Best),
+		Ranking: r.ranking(c.Best),
 		ByEpoch: r.byEpoch(c.Resume.Order),
 		ByStep:  r.byStep(),
 	}

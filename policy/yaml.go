@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"gopkg.in/yaml.v3"
 
 	"ckptfs/layout"
@@ -60,6 +61,11 @@ type parser struct {
 	config Config
 	lines  map[string]int // of every key that was given, by its path
 	errs   []error
+
+	// While the keys of some runs are read: their place in the file, and those
+	// that were given.
+	of    string
+	given []string
 }
 
 func (p *parser) fail(line int, format string, args ...any) {
@@ -97,6 +103,8 @@ func (p *parser) section(node *yaml.Node, section key, path string) {
 			p.section(content, k, full)
 		case k.layouts:
 			p.layouts(content, full)
+		case k.runs:
+			p.runs(content, full)
 		default:
 			p.leaf(content, k, full)
 		}
@@ -127,6 +135,9 @@ func (p *parser) leaf(node *yaml.Node, k key, path string) {
 	}
 	if err := k.value.parse(&p.config, words); err != nil {
 		p.fail(node.Line, "%s: %w", path, err)
+	}
+	if p.of != "" {
+		p.given = append(p.given, strings.TrimPrefix(path, p.of+"."))
 	}
 }
 
@@ -172,6 +183,43 @@ func (p *parser) layouts(node *yaml.Node, path string) {
 		default:
 			p.config.Layouts = append(p.config.Layouts, l)
 		}
+	}
+}
+
+// maxRuns is how many entries are read, which bounds what a hostile file can cost.
+const maxRuns = 256
+
+// runs reads patterns, each with the keys of the runs that match.
+func (p *parser) runs(node *yaml.Node, path string) {
+	switch {
+	case isNull(node):
+		return
+	case node.Kind != yaml.MappingNode:
+		p.fail(node.Line, "%s holds paths of runs, each with the keys that differ there, not %s", path, nodeText(node))
+		return
+	}
+	if n := len(node.Content) / 2; n > maxRuns {
+		p.fail(node.Line, "%s holds %d entries, %d are allowed; patterns stand for several runs", path, n, maxRuns)
+		return
+	}
+	for i := 0; i < len(node.Content); i += 2 {
+		name, content := node.Content[i], node.Content[i+1]
+		pattern := name.Value
+		if name.Kind != yaml.ScalarNode || pattern == "" || strings.HasPrefix(pattern, "/") || !doublestar.ValidatePattern(pattern) {
+			p.fail(name.Line, "%s: %s is no path of a run below the mounted directory, such as codebert, sweep/* or **/trial-*", path, nodeText(name))
+			continue
+		}
+		if slices.ContainsFunc(p.config.Runs, func(r RunConfig) bool { return r.Runs == pattern }) {
+			p.fail(name.Line, "%s: %q is given twice", path, pattern)
+			continue
+		}
+		whole := p.config
+		p.config, p.of, p.given = Default(), path+"."+pattern, nil
+		p.section(content, perRun, p.of)
+		slices.Sort(p.given)
+		entry := RunConfig{Runs: pattern, Keys: p.given, Values: p.config}
+		p.config, p.of, p.given = whole, "", nil
+		p.config.Runs = append(p.config.Runs, entry)
 	}
 }
 

@@ -22,6 +22,7 @@ type benchOptions struct {
 	noPassthrough bool
 	peers         []string
 	into          string
+	deleting      string
 	json          bool
 }
 
@@ -43,12 +44,16 @@ func newBenchCommand() *cobra.Command {
 		Short: "Measure what a mount costs against DIR itself",
 		Long:  benchHelp + describeCases(),
 		Example: `  ckptfs bench --size 2GiB checkpoints
-  ckptfs bench --cases save,load,list --no-passthrough checkpoints`,
+  ckptfs bench --cases save,load,list --no-passthrough checkpoints
+  ckptfs bench --deleting 10GiB checkpoints`,
 		Args: operands(0, 1, "at most one DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			plan, err := opts.plan()
 			if err != nil {
 				return err
+			}
+			if opts.deleting != "" {
+				return runDeleteBench(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts, plan.bytes, operand(args))
 			}
 			return runBench(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts, plan, operand(args))
 		},
@@ -61,6 +66,7 @@ func newBenchCommand() *cobra.Command {
 	f.BoolVar(&opts.noPassthrough, "no-passthrough", false, "measure a mount without passthrough, too, as users have who are not root")
 	f.StringArrayVar(&opts.peers, "peer", nil, "measure another file system, too; `NAME=COMMAND` gets a directory and a mountpoint")
 	f.StringVar(&opts.into, "into", "", "put the table, in Markdown, between the marks in `FILE`")
+	f.StringVar(&opts.deleting, "deleting", "", "instead of the cases, measure what a save costs while a history of this `SIZE` is deleted")
 	f.BoolVar(&opts.json, "json", false, "print JSON")
 	f.MarkHidden("into") // it fails only for a flag that there is not
 	return cmd

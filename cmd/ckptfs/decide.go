@@ -2,9 +2,11 @@ package main
 
 import (
 	"path"
+	"path/filepath"
 	"time"
 
 	"ckptfs/fs/store"
+	"ckptfs/layout"
 	"ckptfs/policy"
 )
 
@@ -12,6 +14,8 @@ import (
 type pruning struct {
 	Decisions []decision `json:"decisions"`
 	Freed     int64      `json:"freed"` // bytes; with --dry-run, that would be
+
+	rules []string // of each run that has checkpoints, in words
 }
 
 // decision is one of a run, whose path is "." for the root.
@@ -42,60 +46,61 @@ func (p pruning) doomed() (n int) {
 
 // decide says what becomes of each checkpoint at and below PATH, by which rules.
 // Dry runs and real ones, mounted and not, all decide here.
-func decide(src source, t target, opts pruneOptions, now time.Time) (pruning, policy.Retention, error) {
+func decide(src source, t target, opts pruneOptions, now time.Time) (pruning, error) {
 	cfg, err := src.Config()
 	if err != nil {
-		return pruning{}, policy.Retention{}, err
-	}
-	rules := cfg.Retention
-	if opts.keepLast >= 0 {
-		rules = policy.KeepLast(opts.keepLast)
+		return pruning{}, err
 	}
 	rep, err := src.List()
 	if err != nil {
-		return pruning{}, rules, err
+		return pruning{}, err
+	}
+	sp, err := spaceOf(t.root)
+	if err != nil {
+		return pruning{}, err
 	}
 	plan := pruning{Decisions: []decision{}}
 	for _, r := range rep.Runs {
 		if !t.holds(r.Path) {
 			continue
 		}
-		checkpoints, views := candidates(r.Checkpoints, cfg.Views)
-		ds := policy.Retain(checkpoints, views, rules, now)
+		l, _ := layout.ByName(cfg.AllLayouts(), r.Layout) // nil where there is none
+		of := cfg.For(r.Path, l)
+		rules := of.Retention.On(sp.Total)
+		if opts.keepLast >= 0 {
+			rules = policy.KeepLast(opts.keepLast)
+		}
+		checkpoints := candidates(r.Checkpoints)
+		ds := policy.Retain(checkpoints, policy.Resolve(checkpoints, of), rules, now)
 		if err := policy.Refusal(ds); err != nil {
-			return pruning{}, rules, refusedError("%s: %w", t.path(), err)
+			return pruning{}, refusedError("%s: %w", filepath.Join(t.root, r.Path), err)
 		}
 		plan.Freed += policy.Reclaimable(ds)
 		for _, d := range ds {
 			plan.Decisions = append(plan.Decisions, decision{r.Path, d})
 		}
+		if len(ds) > 0 {
+			plan.rules = append(plan.rules, rules.String())
+		}
 	}
-	return plan, rules, nil
+	if len(plan.rules) == 0 {
+		plan.rules = []string{cfg.Retention.String()}
+	}
+	return plan, nil
 }
 
 // candidates are the rows of a report as the policy sees them. What has been
-// deleted or held back already is no candidate.
-func candidates(rows []store.CheckpointRow, names policy.ViewNames) ([]policy.Checkpoint, policy.Views) {
-	none := policy.Resolution{Target: -1}
-	views := policy.Views{Latest: none, Resume: none, Best: none}
-	var list []policy.Checkpoint
+// deleted or held back already is no candidate, nor is a link to one.
+func candidates(rows []store.CheckpointRow) (list []policy.Checkpoint) {
 	for _, row := range rows {
-		if row.State == policy.Trash || row.State == policy.Quarantine {
+		switch row.State {
+		case policy.Trash, policy.Quarantine, policy.Alias:
 			continue
-		}
-		for _, view := range row.Views {
-			switch view {
-			case names.Latest:
-				views.Latest.Target = len(list)
-			case names.Resume:
-				views.Resume.Target = len(list)
-			case names.Best:
-				views.Best.Target = len(list)
-			}
 		}
 		c := policy.Checkpoint{
 			ID: row.Version, Name: row.Name, Kind: row.Kind, State: row.State, Reason: row.Reason,
 			Size: row.Size, Pinned: row.Pinned, Saving: row.Saving, InUse: row.InUse,
+			Also: row.Also, Metrics: row.Metrics, BestName: row.BestName,
 		}
 		c.Epoch, c.Step, c.GlobalStep = row.Epoch, row.Step, row.GlobalStep
 		if row.CommittedAt != nil {
@@ -103,5 +108,5 @@ func candidates(rows []store.CheckpointRow, names policy.ViewNames) ([]policy.Ch
 		}
 		list = append(list, c)
 	}
-	return list, views
+	return list
 }

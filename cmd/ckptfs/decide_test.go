@@ -87,7 +87,7 @@ func TestDecide(t *testing.T) {
 			if tt.change != nil {
 				tt.change(src)
 			}
-			plan, _, err := decide(src, target{sub: tt.sub}, pruneOptions{keepLast: tt.keepLast}, now)
+			plan, err := decide(src, target{root: t.TempDir(), sub: tt.sub}, pruneOptions{keepLast: tt.keepLast}, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestDecide(t *testing.T) {
 func TestDeleteAllKeepsWhatIsOpen(t *testing.T) {
 	src := twoRuns()
 	src.open = map[string]bool{"codebert/checkpoint_epoch1_step4": true}
-	plan, _, err := decide(src, target{sub: "codebert"}, pruneOptions{keepLast: 0}, time.Unix(1800000000, 0))
+	plan, err := decide(src, target{root: t.TempDir(), sub: "codebert"}, pruneOptions{keepLast: 0}, time.Unix(1800000000, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

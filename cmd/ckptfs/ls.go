@@ -4,18 +4,21 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"ckptfs/fs/store"
+	"ckptfs/layout"
 	"ckptfs/policy"
 )
 
 type lsOptions struct {
 	askOptions
-	all bool
+	all  bool
+	kind string
 }
 
 func newLsCommand() *cobra.Command {
@@ -24,6 +27,7 @@ func newLsCommand() *cobra.Command {
 		Use:   "ls [PATH]",
 		Short: "List the checkpoints and the views that show them",
 		Example: `  ckptfs ls checkpoints/codebert
+  ckptfs ls --kind mid_epoch checkpoints/codebert
   ckptfs ls --all --json checkpoints | jq '.runs[].checkpoints[].name'`,
 		Args: operands(0, 1, "at most one PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,6 +35,7 @@ func newLsCommand() *cobra.Command {
 		},
 	}
 	opts.addFlags(cmd)
+	cmd.Flags().StringVar(&opts.kind, "kind", "", "list only checkpoints of this `KIND`, such as mid_epoch or best, and what they take together")
 	cmd.Flags().BoolVarP(&opts.all, "all", "a", false, "also list history, trash, quarantine and incomplete saves")
 	return cmd
 }
@@ -50,10 +55,52 @@ func runLs(out io.Writer, opts lsOptions, path string) error {
 		return err
 	}
 	rep, hidden := selectRows(all, t, opts.all)
+	if opts.kind != "" {
+		if err := onlyKind(rep, layout.Kind(opts.kind)); err != nil {
+			return err
+		}
+		clear(hidden)
+	}
 	if opts.json {
 		return writeJSON(out, rep)
 	}
-	return printList(out, rep, hidden, time.Now())
+	if err := printList(out, rep, hidden, time.Now()); err != nil || opts.kind == "" {
+		return err
+	}
+	return printTotal(out, rep)
+}
+
+// onlyKind leaves only the rows of a kind.
+func onlyKind(rep store.ListReport, kind layout.Kind) error {
+	if !slices.Contains(layout.Kinds, kind) {
+		return usageError("ls: --kind %s: the kinds are %s", kind, words(layout.Kinds))
+	}
+	for i := range rep.Runs {
+		other := func(row store.CheckpointRow) bool { return row.Kind != kind }
+		rep.Runs[i].Checkpoints = slices.DeleteFunc(rep.Runs[i].Checkpoints, other)
+	}
+	return nil
+}
+
+func words(kinds []layout.Kind) string {
+	var all []string
+	for _, kind := range kinds {
+		all = append(all, string(kind))
+	}
+	return strings.Join(all, ", ")
+}
+
+// printTotal says what the rows take together.
+func printTotal(out io.Writer, rep store.ListReport) error {
+	n, bytes := 0, int64(0)
+	for _, r := range rep.Runs {
+		for _, row := range r.Checkpoints {
+			n++
+			bytes += row.Size
+		}
+	}
+	_, err := fmt.Fprintf(out, "%s, %s.\n", count(n, "checkpoint"), size(bytes))
+	return err
 }
 
 // selectRows keeps the runs at and below PATH, and what of them is listed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,9 +63,9 @@ func runPrune(ctx context.Context, in io.Reader, out, notes io.Writer, opts prun
 	if err != nil {
 		return err
 	}
-	plan, rules, err := decide(src, t, opts, time.Now())
+	plan, err := decide(src, t, opts, time.Now())
 	if err == nil {
-		err = carryOut(ctx, in, out, notes, opts, src, plan, rules)
+		err = carryOut(ctx, in, out, notes, opts, src, plan)
 	}
 	if closed := src.Close(); err == nil {
 		err = closed
@@ -73,10 +74,9 @@ func runPrune(ctx context.Context, in io.Reader, out, notes io.Writer, opts prun
 }
 
 // carryOut prints the decisions, asks, and deletes.
-func carryOut(ctx context.Context, in io.Reader, out, notes io.Writer, opts pruneOptions, src source, plan pruning, rules policy.Retention) error {
+func carryOut(ctx context.Context, in io.Reader, out, notes io.Writer, opts pruneOptions, src source, plan pruning) error {
 	doomed := plan.doomed()
 	if !opts.json {
-		fmt.Fprintln(out, rules)
 		if err := printDecisions(out, plan); err != nil {
 			return err
 		}
@@ -109,6 +109,9 @@ func carryOut(ctx context.Context, in io.Reader, out, notes io.Writer, opts prun
 
 // printDecisions writes the table. It is the same for a dry run and a real one.
 func printDecisions(out io.Writer, plan pruning) error {
+	for _, rules := range slices.Compact(plan.rules) { // of runs that differ, each in its turn
+		fmt.Fprintln(out, rules)
+	}
 	table := newTable(out)
 	fmt.Fprintln(table, "ACTION\tCHECKPOINT\tSIZE\tREASON")
 	for _, d := range plan.Decisions {

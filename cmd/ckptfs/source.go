@@ -81,7 +81,7 @@ func openDirectory(dir, config string, open func(disk.Disk, store.Options) (*sto
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(root, store.Options{Config: cfg})
+	s, err := open(root, store.Options{Config: cfg, Known: dir})
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("open %s: %w", dir, err)

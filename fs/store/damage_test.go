@@ -120,7 +120,7 @@ func TestDamagedIsNeitherKeptNorDeleted(t *testing.T) {
 		b.verify(VerifyOptions{Deep: true})
 		b.configure(func(c *policy.Config) {
 			c.Retention.MidEpoch = policy.Rule{KeepLast: new(2), When: policy.WhenAlways}
-			c.Retention.MaxTotal = 1
+			c.Retention.MaxTotal = policy.Share{Bytes: 1}
 		})
 		b.Housekeep()
 		b.pass(0)

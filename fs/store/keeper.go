@@ -41,6 +41,7 @@ func (s *Store) startKeeper() {
 	if s.cfg.Scrub > 0 && s.opts.Mountpoint != "" {
 		s.spawn(s.keepScrubbing)
 	}
+	s.emptyTrash()
 	if w := s.opts.Outside; w != nil {
 		s.spawn(func() { s.watchOutside(w) })
 	}
@@ -64,7 +65,7 @@ func (s *Store) Housekeep() {
 	}
 	s.expireSaves()
 	s.expireWaiting()
-	s.report("empty the trash", s.emptyTrash())
+	s.emptyTrash()
 	s.report("empty the quarantine", s.expireQuarantine())
 	s.pruneAll()
 	s.keepMinFree()

@@ -29,17 +29,18 @@ const pruneAgain = 2 * time.Second
 // takes what a view resolves to, and every deletion is an event with its reason.
 func (s *Store) prune(r *run) {
 	rv := s.candidates(r) // afresh: what is open changes without a commit
-	rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
-	decisions := policy.Retain(rv.candidates, rv.views, s.cfg.Retention, s.clock.Now())
+	cfg := s.policyOf(r)
+	rv.views = policy.Resolve(rv.candidates, cfg)
+	decisions := policy.Retain(rv.candidates, rv.views, cfg.Retention.On(s.diskSize()), s.clock.Now())
+	if cfg.Retention.DryRun {
+		s.foretell(r, decisions)
+		return
+	}
 	for _, d := range decisions {
 		if d.Action != policy.ActionDelete {
 			continue
 		}
 		why := strings.Join(d.Reasons, "; ")
-		if s.cfg.Retention.DryRun {
-			s.event("would-prune", path.Join(r.path, d.Name), why)
-			continue
-		}
 		if err := s.Delete(path.Join(r.path, d.Name), d.ID, why); err != nil {
 			s.log.Info("not pruned now", "checkpoint", path.Join(r.path, d.Name), "err", err)
 		}
@@ -64,6 +65,26 @@ func (s *Store) prune(r *run) {
 	}
 }
 
+// foretell reports what retention.dry_run keeps from being deleted, each version
+// once.
+func (s *Store) foretell(r *run, decisions []policy.Decision) {
+	told := map[string]bool{}
+	s.mu.Lock()
+	before := r.foretold
+	r.foretold = told
+	dir := r.path
+	s.mu.Unlock()
+	for _, d := range decisions {
+		if d.Action != policy.ActionDelete {
+			continue
+		}
+		told[d.ID] = true
+		if !before[d.ID] {
+			s.event("would-prune", path.Join(dir, d.Name), strings.Join(d.Reasons, "; "))
+		}
+	}
+}
+
 // Decide says what a policy would keep and delete in the run at dir.
 func (s *Store) Decide(dir string, r policy.Retention) ([]policy.Decision, error) {
 	run := s.runAt(dir)
@@ -71,7 +92,7 @@ func (s *Store) Decide(dir string, r policy.Retention) ([]policy.Decision, error
 		return nil, fmt.Errorf("%s holds no checkpoints", dir)
 	}
 	rv := s.candidates(run)
-	return policy.Retain(rv.candidates, policy.Resolve(rv.candidates, s.policyOf(run)), r, s.clock.Now()), nil
+	return policy.Retain(rv.candidates, policy.Resolve(rv.candidates, s.policyOf(run)), r.On(s.diskSize()), s.clock.Now()), nil
 }
 
 // Delete moves the checkpoint at p into the trash, if it still is the version
@@ -94,6 +115,7 @@ func (s *Store) Delete(p, version, why string) error {
 				return err
 			}
 			s.change(rec, func() { rec.history = append(rec.history[:i:i], rec.history[i+1:]...) })
+			s.pruned(rec, v, why)
 			return nil
 		}
 	}
@@ -115,12 +137,17 @@ func (s *Store) Delete(p, version, why string) error {
 	if err := s.deleteRecord(rec, why); err != nil {
 		return err
 	}
-	s.counters.Pruned.Add(1)
-	s.log.Info("pruned", "checkpoint", p, "bytes", v.Size, "why", why)
-	s.event("prune", p, why)
+	s.pruned(rec, v, why)
 	s.opts.Notify.Entry(split(p))
 	s.opts.Notify.Dir(dirOf(p))
 	return nil
+}
+
+// pruned tells of a version that was deleted by a rule or a command.
+func (s *Store) pruned(rec *record, v *Version, why string) {
+	s.counters.Pruned.Add(1)
+	s.log.Info("pruned", "checkpoint", rec.path(), "version", v.ID, "bytes", v.Size, "why", why)
+	s.event("prune", rec.path(), why)
 }
 
 // resolves reports whether latest, resume or best lead to a version.

@@ -171,3 +171,95 @@ func TestPruneDryRun(t *testing.T) {
 		}
 	})
 }
+
+// dry_run reports each version once, and keeps earlier versions too.
+func TestPruneDryRunReportsOnce(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"zero", 1, 0}, numbered(content{"a", 1, 1}): {"a", 1, 1}})
+		b.configure(func(c *policy.Config) {
+			pruneAll(c)
+			c.Retention.History.KeepLast = new(0)
+			c.Retention.DryRun = true
+		})
+		b.seed(map[string]content{last: {"one", 2, 0}})
+		b.seed(map[string]content{last: {"two", 3, 0}})
+		b.pass(time.Hour)
+		if got := b.happened("would-prune"); len(got) != 3 {
+			t.Errorf("reported are %q, want the mid-epoch checkpoint and two earlier versions, once each", got)
+		}
+		if got := b.whatIsLeft(); len(got) != 4 {
+			t.Errorf("left are %q", got)
+		}
+	})
+}
+
+// What the history loses is pruned, with an event and a reason, unless the
+// configuration says that it keeps all.
+func TestHistoryIsPrunedWithAReason(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config func(c *policy.Config)
+		pinned bool
+		left   int // earlier versions
+	}{
+		{name: "the default", left: 1},
+		{name: "none", config: func(c *policy.Config) { c.Retention.History.KeepLast = new(0) }, left: 0},
+		{name: "all", config: func(c *policy.Config) { c.Retention.History.KeepLast = nil }, left: 3},
+		{name: "pinned", pinned: true, left: 1}, // a pin keeps what is committed
+		{name: "too old", left: 0, config: func(c *policy.Config) {
+			c.Retention.History = policy.Rule{MaxAge: time.Minute}
+		}},
+		{name: "a budget of one", left: 1, config: func(c *policy.Config) {
+			c.Retention.History.KeepLast, c.Retention.HistoryTotal = nil, policy.Share{Bytes: 32 << 10}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				if c.config != nil {
+					b.configure(c.config)
+				}
+				b.seed(map[string]content{last: {"zero", 1, 0}})
+				if c.pinned {
+					b.must(b.Pin(last, ""))
+				}
+				for epoch := byte(2); epoch < 5; epoch++ {
+					b.seed(map[string]content{last: {fmt.Sprint(epoch), epoch, 0}})
+				}
+				b.pass(10 * housekeeping)
+				rec := b.locate(last).rec
+				if got := len(rec.history); got != c.left {
+					t.Errorf("%d earlier versions are left, want %d", got, c.left)
+				}
+				if got := b.happened("prune"); len(got) != 3-c.left {
+					t.Errorf("prunes: %q", got)
+				}
+				b.check("pruned")
+			})
+		})
+	}
+}
+
+// What is said of some runs holds there and nowhere else.
+func TestPruneByRun(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		file := "retention: {mid_epoch: {keep_last: 2, when: always}}\nruns: {two: {retention: {mid_epoch: {keep_last: 1}}}}"
+		cfg, err := policy.Parse("f", []byte(file))
+		b.must(err)
+		b.configure(func(c *policy.Config) { *c = cfg })
+		for _, run := range []string{"one", "two"} {
+			b.must(b.process().mkdir(run))
+			for step := byte(1); step < 5; step++ {
+				c := content{run, 1, step}
+				b.must(b.process().save(run+"/"+numbered(c), c))
+				b.settle()
+			}
+		}
+		for run, want := range map[string]int{"one": 2, "two": 1} {
+			names, err := b.process().list(run)
+			b.must(err)
+			if len(names) != want {
+				t.Errorf("%s: left are %q, want %d", run, names, want)
+			}
+		}
+	})
+}

@@ -48,7 +48,7 @@ func (s *Store) recoverAll() (err error) {
 	s.dropManifests()
 	s.dropNotes(trashDir)
 	s.dropNotes(quarantineDir)
-	return s.emptyTrash()
+	return nil
 }
 
 // healBackup gives a version its name back that was renamed aside, when the name

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -49,6 +48,11 @@ type CheckpointRow struct {
 	Damaged     bool         `json:"damaged"`              // a verification has found it so
 	Reason      string       `json:"reason"`
 	AliasOf     string       `json:"alias_of,omitempty"` // the name that a link leads to
+
+	// What the views go by, besides.
+	Also     []layout.Kind      `json:"also,omitempty"`
+	Metrics  map[string]float64 `json:"metrics,omitempty"`
+	BestName string             `json:"best_name,omitempty"`
 }
 
 // StatusReport is `status --json`.
@@ -186,6 +190,7 @@ func row(c policy.Checkpoint, views []string) CheckpointRow {
 		Name: c.Name, Kind: c.Kind, Epoch: c.Epoch, Step: c.Step, GlobalStep: c.GlobalStep,
 		Size: c.Size, State: c.State, Version: c.ID, Views: views,
 		Pinned: c.Pinned, Saving: c.Saving, InUse: c.InUse, Reason: c.Reason,
+		Also: c.Also, Metrics: c.Metrics, BestName: c.BestName,
 	}
 	if !c.CommittedAt.IsZero() {
 		at := c.CommittedAt
@@ -276,27 +281,17 @@ func (s *Store) Status() StatusReport {
 	}
 	s.mu.RUnlock()
 	for _, r := range s.runsSorted() {
-		rv := s.candidates(r)
-		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
+		cfg, rv := s.policyOf(r), s.candidates(r)
+		rv.views = policy.Resolve(rv.candidates, cfg)
 		rs := RunStatus{
 			Path: r.shown(), Layout: r.layoutName(), Why: s.whyOf(r), Views: map[string]string{},
-			Saves: s.saves(r), Policy: s.cfg.Retention.String(), Hints: []string{},
+			Saves: s.saves(r), Policy: cfg.Retention.String(), Hints: s.hints(r, cfg, rv),
 		}
 		n := s.cfg.Views
 		for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {
 			if res.Target >= 0 && name != "" {
 				rs.Views[name] = rv.candidates[res.Target].Name
-				if r.owns(name) {
-					rs.Hints = append(rs.Hints, fmt.Sprintf("the name %s is that of an entry of %s; the view is at @%s", name, r.layoutName(), name))
-				}
 			}
-		}
-		rs.Hints = append(rs.Hints, s.damageHints(r)...)
-		if _, _, hint := policy.Behind(rv.candidates, rv.views); hint != "" {
-			rs.Hints = append(rs.Hints, hint)
-		}
-		if hint := s.shortHint(r); hint != "" {
-			rs.Hints = append(rs.Hints, hint)
 		}
 		rep.Runs = append(rep.Runs, rs)
 	}
@@ -357,8 +352,8 @@ func (s *Store) stagedBytes(dir string) (n int64) {
 func (s *Store) Explain() []ExplainReport {
 	out := []ExplainReport{}
 	for _, r := range s.runsSorted() {
-		rv := s.candidates(r)
-		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
+		cfg, rv := s.policyOf(r), s.candidates(r)
+		rv.views = policy.Resolve(rv.candidates, cfg)
 		rep := ExplainReport{Path: r.shown(), Views: map[string]ExplainView{}, Checkpoints: []ExplainCheckpoint{}}
 		n := s.cfg.Views
 		for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {
@@ -366,7 +361,7 @@ func (s *Store) Explain() []ExplainReport {
 				rep.Views[name] = explainView(rv, res)
 			}
 		}
-		for _, d := range policy.Retain(rv.candidates, rv.views, s.cfg.Retention, s.clock.Now()) {
+		for _, d := range policy.Retain(rv.candidates, rv.views, cfg.Retention.On(s.diskSize()), s.clock.Now()) {
 			rep.Checkpoints = append(rep.Checkpoints, ExplainCheckpoint{d.Name, d.Action, d.Reasons})
 		}
 		out = append(out, rep)

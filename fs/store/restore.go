@@ -289,7 +289,7 @@ func (s *Store) dropRestored(rec *record, e *earlier) {
 		if t == e.trashed || e.trashed == nil && t.version == e.version {
 			s.spawn(func() {
 				if s.becomesFree(t) {
-					s.report("remove what was restored from the trash", s.shred(t))
+					s.report("remove what was restored from the trash", s.shredNow(t, "it was restored"))
 				}
 			})
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ckptfs/layout"
+	"ckptfs/policy"
 )
 
 // run is a directory that holds the checkpoints of one training run. The root
@@ -21,6 +22,9 @@ type run struct {
 	records map[string]*record            // by keyOf; guarded by Store.mu
 	groups  int                           // how many of them are groups of files; guarded by Store.mu
 	views   atomic.Pointer[runViews]
+
+	saved    []policy.Save   // the last ones of this mount; guarded by Store.mu
+	foretold map[string]bool // versions that dry_run has kept from being pruned, and said so; guarded by Store.mu
 }
 
 // record is one checkpoint name of a run, from the first change below it until

@@ -19,7 +19,7 @@ func (s *Store) freeUp(r *run, enough func() bool) bool {
 			return true
 		}
 		if s.mayShred(t) {
-			s.gave("the trash", t.Name, s.shred(t))
+			s.gave("the trash", t.Name, s.shredNow(t, "space is short"))
 		}
 	}
 	for _, h := range s.Quarantine() {
@@ -76,17 +76,17 @@ type sacrifice struct {
 // sacrifices lists what the runs may give up: earlier versions, then
 // checkpoints, each of run r first.
 func (s *Store) sacrifices(r *run) (list []sacrifice) {
-	if s.cfg.Retention.DryRun {
-		return nil
-	}
 	runs := s.runsSorted()
 	if i := slices.Index(runs, r); i > 0 {
 		runs = slices.Insert(slices.Delete(runs, i, i+1), 0, r)
 	}
 	var checkpoints []sacrifice
 	for _, r := range runs {
-		rv := s.candidates(r)
-		for _, d := range policy.Room(rv.candidates, policy.Resolve(rv.candidates, s.policyOf(r)), s.cfg.Retention, s.clock.Now()) {
+		cfg, rv := s.policyOf(r), s.candidates(r)
+		if cfg.Retention.DryRun {
+			continue
+		}
+		for _, d := range policy.Room(rv.candidates, policy.Resolve(rv.candidates, cfg), cfg.Retention, s.clock.Now()) {
 			if d.State == policy.History {
 				list = append(list, sacrifice{r, d})
 			} else {
@@ -108,7 +108,7 @@ func (s *Store) sacrifice(c sacrifice) error {
 	}
 	for _, t := range s.trashOldestFirst() {
 		if t.ID == c.ID && s.mayShred(t) {
-			return s.shred(t)
+			return s.shredNow(t, "space is short")
 		}
 	}
 	return nil

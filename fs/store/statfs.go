@@ -32,6 +32,10 @@ func (s *Store) reclaimable() (n int64) {
 			n += t.Size
 		}
 	}
+	keeps := map[*run]bool{}
+	for _, r := range s.runsSorted() {
+		keeps[r] = s.policyOf(r).Retention.DryRun
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, r := range s.runs {
@@ -44,7 +48,7 @@ func (s *Store) reclaimable() (n int64) {
 		for _, rec := range r.records {
 			_, pinned := s.pins[rec.path()]
 			for _, v := range rec.history {
-				if pinned || v.views.Load() > 0 || !hasCommitted || s.cfg.Retention.DryRun {
+				if pinned || v.views.Load() > 0 || !hasCommitted || keeps[r] {
 					stays = append(stays, v)
 				} else {
 					goes = append(goes, v)

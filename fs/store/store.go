@@ -70,6 +70,7 @@ type Notifier interface {
 type Options struct {
 	Config     policy.Config
 	Mountpoint string // where it is about to be mounted, "" for offline use
+	Known      string // the path by which its users know it, for the commands that hints name
 	Clock      Clock
 	Processes  proc.Table
 	Notify     Notifier
@@ -133,12 +134,15 @@ type Store struct {
 	arrivals   arrivals
 	remembered memory
 	scrubbing  scrubbing
+	shredding  shredding
 	committing atomic.Int32 // commits that are under way
 	events     events
 	counters   Counters
 	seq        atomic.Uint64
 	retryPrune atomic.Bool // a second try is on its way
 	generation atomic.Uint64
+
+	withoutOptimizer sync.Map // by the id of a version: whether it lacks the state of one
 
 	work    sync.WaitGroup // every goroutine that the store started
 	stop    chan struct{}
@@ -193,7 +197,7 @@ func newStore(d disk.Disk, opts Options) *Store {
 		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
 		boot: bootID(), nonce: fmt.Sprintf("%04x", rand.N(1<<16)),
 		runs: map[string]*run{}, links: map[string]string{}, pins: map[string]string{},
-		stop: make(chan struct{}), watching: watching{due: make(chan string)},
+		stop: make(chan struct{}), shredding: shredding{hurry: make(chan struct{}, 1), piece: pieceOfFile}, watching: watching{due: make(chan string)},
 	}
 	s.settled.L = &s.mu
 	s.identities.init()
@@ -212,6 +216,9 @@ func newStore(d disk.Disk, opts Options) *Store {
 	}
 	if s.opts.Notify == nil {
 		s.opts.Notify = silence{}
+	}
+	if s.opts.Known == "" {
+		s.opts.Known = s.opts.Mountpoint
 	}
 	s.layouts = s.cfg.AllLayouts()
 	if name := s.cfg.Layout; name != "" && name != "auto" {
@@ -272,10 +279,13 @@ func (s *Store) Config() policy.Config { return s.cfg }
 // Generation grows with every change of what a view may resolve to.
 func (s *Store) Generation() uint64 { return s.generation.Load() }
 
+// idTime is how an id begins: with the time of what it stands for, in UTC.
+const idTime = "20060102T150405.000"
+
 // newID is unique below this directory, also across mounts within a millisecond,
 // and sorts by time.
 func (s *Store) newID() string {
-	at := s.clock.Now().UTC().Format("20060102T150405.000")
+	at := s.clock.Now().UTC().Format(idTime)
 	return fmt.Sprintf("%s-%03d%s", at, s.seq.Add(1)%1000, s.nonce)
 }
 

@@ -93,6 +93,7 @@ func (s *Store) announce(rec *record, sv *save, m *Manifest) {
 		return
 	}
 	s.spawn(func() { s.leads(rec.run) })
+	s.rememberSave(rec.run, m)
 	s.counters.Commits.Add(1)
 	s.log.Info("committed", "checkpoint", rec.path(), "version", m.ID, "bytes", m.Size, "progress", m.Progress.String())
 	s.event("commit", rec.path(), fmt.Sprintf("%s, %d files, %d bytes", m.Progress, len(m.Files), m.Size))

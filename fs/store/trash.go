@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ckptfs/layout"
 )
 
@@ -29,6 +27,7 @@ type trashed struct {
 
 	// Guarded by Store.mu: who began first, the removal or a restore, has it.
 	going, restoring bool
+	removing         chan struct{} // closed when who removes it stops; nil while nobody does
 }
 
 func (t *trashed) path() string { return path.Join(trashDir, t.ID) }
@@ -230,23 +229,6 @@ func (s *Store) dropNotes(dir string) {
 	}
 }
 
-// emptyTrash removes what is older than trash_ttl: counted from the deletion, or
-// from when the last view stopped showing it.
-func (s *Store) emptyTrash() error {
-	now := s.clock.Now()
-	var errs []error
-	for _, t := range s.trashOldestFirst() {
-		age := now.Sub(t.Deleted)
-		if v := t.version; v != nil && v.left.Load() != 0 {
-			age = min(age, now.Sub(time.Unix(0, v.left.Load())))
-		}
-		if age >= s.cfg.Retention.TrashTTL && s.mayShred(t) {
-			errs = append(errs, s.shred(t))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // trashOldestFirst lists what lies in the trash, in the order of deletion.
 func (s *Store) trashOldestFirst() []*trashed {
 	s.mu.RLock()
@@ -302,55 +284,23 @@ func (t *trashed) whole() bool {
 	return t.Valid && (t.version == nil || len(t.version.Damage) == 0)
 }
 
-// shred removes one entry of the trash for good. Its papers go first: what a
-// crash leaves half removed must not count as a version. And its way into the
-// trash is made durable before a file of it goes, whoever brought it here: a plain
-// unlink once let a deleted checkpoint come back after a power cut with another
-// one's bytes.
-func (s *Store) shred(t *trashed) error {
-	s.mu.Lock()
-	if t.restoring {
-		s.mu.Unlock()
-		return fmt.Errorf("%s is being restored: %w", t.Name, unix.EBUSY)
-	}
-	t.going, t.Valid = true, false
-	s.mu.Unlock()
-	if t.version != nil {
-		t.version.gone()
-	}
-	err := s.removeAll("trash:empty", t.path()+".json")
-	if err == nil {
-		err = s.removeAll("trash:empty", manifestPath(t.ID))
-	}
-	if err == nil {
-		err = s.disk.Sync("trash:sync", trashDir)
-	}
-	if err == nil {
-		err = s.removeAll("trash:empty", t.path())
-	}
-	if err != nil {
-		return fmt.Errorf("empty %s from the trash: %w", t.Name, err)
-	}
-	s.mu.Lock()
-	s.trash = slices.DeleteFunc(s.trash, func(o *trashed) bool { return o == t })
-	s.mu.Unlock()
-	return nil
-}
-
-// trimHistory puts what exceeds retention.history.keep_last into the trash.
+// trimHistory puts what exceeds retention.history.keep_last into the trash. What
+// else retention says of earlier versions is for prune.
 func (s *Store) trimHistory(run, name string) error {
 	rec := s.named(path.Join(run, name))
 	if rec == nil {
 		return nil
 	}
+	rules := s.policyOf(rec.run).Retention
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	keep := 1
-	if n := s.cfg.Retention.History.KeepLast; n != nil {
-		keep = *n
-	}
-	if rec.pointer() {
-		keep = 0
+	keep, why := 0, "what it names has changed"
+	if !rec.pointer() {
+		if rules.History.KeepLast == nil || rules.DryRun {
+			return nil
+		}
+		keep = *rules.History.KeepLast
+		why = fmt.Sprintf("not among the newest earlier versions of the name (history.keep_last: %d)", keep)
 	}
 	if len(rec.history) <= keep {
 		return nil
@@ -367,8 +317,10 @@ func (s *Store) trimHistory(run, name string) error {
 			left = append(left, v)
 			continue
 		}
-		if err := s.toTrash(v, fmt.Sprintf("history keeps %d version(s) of a name", keep)); err != nil {
+		if err := s.toTrash(v, why); err != nil {
 			errs, left = append(errs, err), append(left, v) // a later commit tries again
+		} else if !rec.pointer() {
+			s.pruned(rec, v, why)
 		}
 	}
 	s.change(rec, func() { rec.history = left })

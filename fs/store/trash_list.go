@@ -104,11 +104,7 @@ func (s *Store) Shred(id string, all bool) error {
 		case !all && s.cfg.Retention.ProtectLast && s.lastValid(t):
 			return fmt.Errorf("%s is the newest valid version that its run has left; --all removes it too", name)
 		}
-		if err := s.shred(t); err != nil {
-			return err
-		}
-		s.event("shred", name, "the trash was emptied by hand")
-		return nil
+		return s.shredNow(t, "the trash was emptied by hand")
 	}
 	return fmt.Errorf("the trash holds no %s", id)
 }

@@ -81,17 +81,12 @@ func (s *Store) candidates(r *run) *runViews {
 	return rv
 }
 
-// policyOf is the configuration for a run: what the user leaves open is as the
-// trainer has it.
+// policyOf is the configuration for a run. Called without locks.
 func (s *Store) policyOf(r *run) policy.Config {
-	cfg := s.cfg
-	if l := r.layout(); l != nil && l.Best.Metric != "" {
-		cfg.Best.Usual = &policy.BestPolicy{Metric: l.Best.Metric, Mode: policy.ModeMax}
-		if l.Best.Lowest {
-			cfg.Best.Usual.Mode = policy.ModeMin
-		}
-	}
-	return cfg
+	s.mu.RLock()
+	shown := r.shown()
+	s.mu.RUnlock()
+	return s.cfg.For(shown, r.layout())
 }
 
 // byProgress orders candidates as a person reads them: the least advanced first,

@@ -82,6 +82,9 @@ type Disk interface {
 	// whatever descriptor or mapping. Where the file system, or the owner of the
 	// file, does not let us find out, it says no.
 	Writable(f *os.File) bool
+	// Alone reports whether nobody else has an open file open, or mapped, by
+	// whatever way. Where that cannot be found out, it says no.
+	Alone(f *os.File) bool
 
 	// Sync is fsync(2) of a file or directory, Fsync that of an open file.
 	Sync(op Op, path string) error

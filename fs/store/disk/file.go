@@ -67,6 +67,19 @@ func Writable(f *os.File) bool {
 	return errors.Is(err, unix.EAGAIN)
 }
 
+// Alone implements Disk.
+func (r *Root) Alone(f *os.File) bool { return Alone(f) }
+
+// Alone asks for a lease for writing, which is granted to the only one who has a
+// file open.
+func Alone(f *os.File) bool {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		return false
+	}
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	return err == nil
+}
+
 // Fsync implements Disk. EINTR counts as a failure: what was lost is unknown.
 func (r *Root) Fsync(op Op, f *os.File) error {
 	return wrap(op, "fsync", f.Name(), unix.Fsync(int(f.Fd())))

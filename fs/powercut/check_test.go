@@ -113,7 +113,11 @@ func (m *machine) checkStore(f *found) (trash map[string]int) {
 		if len(damage) > 0 {
 			f.complain("verify: %s/%s, %s, version %s: %s", v.Run, v.Name, v.State, v.Version, strings.Join(damage, "; "))
 		} else if v.State == policy.Trash {
-			token, err := saves.LoadAs(v.Run, filepath.Join(m.at, runsDir, store.Private, "trash", v.Version))
+			at := filepath.Join(m.at, runsDir, store.Private, "trash", v.Version)
+			token, err := saves.LoadAs(v.Run, at)
+			if _, gone := os.Stat(at + ".json"); err != nil && errors.Is(gone, os.ErrNotExist) {
+				continue // its papers go first when the trash is emptied, as it is meanwhile
+			}
 			if err != nil {
 				f.complain("the trash: version %s of %s/%s: %v", v.Version, v.Run, v.Name, err)
 			}

@@ -91,8 +91,7 @@ func runBackup(ctx context.Context, out, notes io.Writer, opts backupOptions, di
 	p.clear()
 	switch {
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(notes, "Interrupted; the same command goes on where it was.")
-		return err
+		return &coded{exitInterrupted, errors.New("interrupted; the same command goes on where it was")}
 	case errors.Is(err, backup.ErrDamaged):
 		return damageError("%w; nothing was backed up", err)
 	case errors.Is(err, unix.ESTALE):

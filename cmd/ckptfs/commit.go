@@ -41,7 +41,11 @@ func runCommit(out io.Writer, opts commitOptions, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	err = src.Commit(path.Join(t.sub, name), opts.force)
+	p := path.Join(t.sub, name)
+	if n, err := findNamed(src, t, name); err == nil { // else the store says what it misses
+		p, name = n.path(), n.name
+	}
+	err = src.Commit(p, opts.force)
 	if closed := src.Close(); err == nil {
 		err = closed
 	}

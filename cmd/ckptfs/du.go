@@ -17,8 +17,8 @@ func newDuCommand() *cobra.Command {
 		Short: "Say what checkpoints take of the disk, by run and kind",
 		Long: `Say what checkpoints take of the disk, by run and kind: what is committed, earlier
 versions, the trash, unfinished saves, what was held back. What has several names
-(hard links) is counted once, and under SHARED where it is met again. FREEABLE is
-what the policy would delete now.`,
+(hard links), and what files share by reflink, is counted once, and under SHARED
+where it is met again. FREEABLE is what the policy would delete now.`,
 		Example: `  ckptfs du checkpoints/codebert
   ckptfs du --json checkpoints | jq '.runs[] | {path, committed}'`,
 		Args: operands(0, 1, "at most one PATH"),

@@ -3,17 +3,19 @@ package store
 import (
 	"cmp"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
 
+	"ckptfs/fs/store/disk"
 	"ckptfs/layout"
 	"ckptfs/policy"
 )
 
 // UsageReport is `du --json`: bytes on the disk, as du(1) counts them. What has
-// several names, as hard links, is counted under the first of them that the
-// columns have, and under shared where it is met again.
+// several names, as hard links, and what files share by reflink, is counted where
+// the columns have it first, and under shared where it is met again.
 type UsageReport struct {
 	Runs  []RunUsage `json:"runs"`
 	Free  int64      `json:"free"`  // of the file system, for an ordinary user
@@ -67,10 +69,12 @@ func (r *UsageReport) Hide(sees func(dir string) bool) {
 	r.Runs = visible(r.Runs, sees, func(u RunUsage) string { return u.Path })
 }
 
-// meter adds up what is found, every inode once.
+// meter adds up what is found, every inode once, and every piece of the disk that
+// files share by reflink.
 type meter struct {
 	store *Store
 	seen  map[inodeKey]bool
+	parts map[uint64]bool // where shared pieces begin
 	runs  map[string]map[layout.Kind]*Usage
 }
 
@@ -109,17 +113,38 @@ func (m *meter) tree(p string, column, shared *int64) error {
 		size, key := int64(e.st.Blocks)*512, inodeKey{e.st.Dev, e.st.Ino}
 		if m.seen[key] {
 			*shared += size
-		} else {
-			m.seen[key] = true
-			*column += size
+			continue
 		}
+		m.seen[key] = true
+		again := min(size, m.reflinked(path.Join(p, e.rel), &e.st))
+		*shared += again
+		*column += size - again
 	}
 	return nil
 }
 
+// reflinked is how much of a file was met in another one.
+func (m *meter) reflinked(p string, st *disk.Stat) (again int64) {
+	if !st.IsRegular() || st.Blocks == 0 {
+		return 0
+	}
+	f, err := m.store.disk.Open("", p, os.O_RDONLY, 0)
+	if err != nil {
+		return 0 // gone, or not to be read: it counts as its own
+	}
+	defer f.Close()
+	for _, e := range m.store.disk.Shared(f) {
+		if m.parts[e.At] {
+			again += int64(e.Size)
+		}
+		m.parts[e.At] = true
+	}
+	return again
+}
+
 // Usage measures what the checkpoints of each run take of the disk.
 func (s *Store) Usage() (UsageReport, error) {
-	m := &meter{store: s, seen: map[inodeKey]bool{}, runs: map[string]map[layout.Kind]*Usage{}}
+	m := &meter{store: s, seen: map[inodeKey]bool{}, parts: map[uint64]bool{}, runs: map[string]map[layout.Kind]*Usage{}}
 	for _, measure := range []func() error{m.named, m.earlier, m.trash, m.staging, m.quarantine} {
 		if err := measure(); err != nil {
 			return UsageReport{}, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -78,6 +79,34 @@ func TestUsage(t *testing.T) {
 			t.Errorf("all of it takes %d, and du finds %d", sum, all)
 		}
 	})
+}
+
+// What a file shares with another by reflink takes no space of its own.
+func TestUsageOfReflinks(t *testing.T) {
+	asRoot(t)
+	dir := plainDir(t)
+	btrfs(t, dir)
+	const size = 8 << 20
+	for _, name := range []string{"a", "c"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte(name), size), 0o644))
+	}
+	root, err := disk.OpenRoot(dir)
+	must(t, err)
+	defer root.Close()
+	must(t, root.Copy("", "a", "b"))
+	must(t, root.Syncfs(""))
+	s := newStore(root, Options{})
+	m := &meter{store: s, seen: map[inodeKey]bool{}, parts: map[uint64]bool{}}
+	for _, c := range []struct {
+		name        string
+		own, shared int64
+	}{{"a", size, 0}, {"b", 0, size}, {"c", size, 0}, {"c", 0, size}} {
+		var own, shared int64
+		must(t, m.tree(c.name, &own, &shared))
+		if own != c.own || shared != c.shared {
+			t.Errorf("%s takes %d and shares %d, want %d and %d", c.name, own, shared, c.own, c.shared)
+		}
+	}
 }
 
 // The files of a checkpoint that is a file count once, although they have a name

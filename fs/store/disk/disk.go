@@ -86,6 +86,10 @@ type Disk interface {
 	// whatever way. Where that cannot be found out, it says no.
 	Alone(f *os.File) bool
 
+	// Shared lists the pieces of an open file that the file system keeps for
+	// several files (reflinks); none where it does not say.
+	Shared(f *os.File) []Extent
+
 	// Sync is fsync(2) of a file or directory, Fsync that of an open file.
 	Sync(op Op, path string) error
 	Fsync(op Op, f *os.File) error
@@ -126,6 +130,9 @@ func (s *Stat) IsRegular() bool { return s.Mode&unix.S_IFMT == unix.S_IFREG }
 
 // IsSymlink reports whether it is a symbolic link.
 func (s *Stat) IsSymlink() bool { return s.Mode&unix.S_IFMT == unix.S_IFLNK }
+
+// Extent is a piece of a disk.
+type Extent struct{ At, Size uint64 }
 
 // Entry is one name in a directory.
 type Entry struct {

@@ -199,6 +199,9 @@ func (m *Memory) Writable(f *os.File) bool { return disk.Writable(f) }
 // Alone implements disk.Disk.
 func (m *Memory) Alone(f *os.File) bool { return disk.Alone(f) }
 
+// Shared implements disk.Disk: a copy shares nothing.
+func (m *Memory) Shared(*os.File) []disk.Extent { return nil }
+
 // Statfs implements disk.Disk: there is always room.
 func (m *Memory) Statfs() (unix.Statfs_t, error) {
 	return unix.Statfs_t{Bsize: 4096, Blocks: 1 << 30, Bfree: 1 << 30, Bavail: 1 << 30}, nil

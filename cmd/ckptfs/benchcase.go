@@ -27,9 +27,6 @@ type benchCase struct {
 	goal    float64 // the least ratio that is aimed at, 0 for none
 }
 
-// modest is the goal of data cases without passthrough.
-const modest = 0.5
-
 var benchCases = []benchCase{
 	{name: "mount", what: "from the command to a mount that can be used, with all checkpoints", run: remount, mounts: true},
 	{name: "save", what: "from the first file to the close of the last", run: saveOnce, data: true, goal: 0.95},

@@ -78,9 +78,9 @@ func (c caseResult) figure(seconds float64) string {
 func duration(seconds float64) string {
 	name, value := "s", seconds
 	switch {
-	case seconds < 1e-3:
+	case seconds < 999.5e-6:
 		name, value = "µs", seconds*1e6
-	case seconds < 1:
+	case seconds < 0.9995:
 		name, value = "ms", seconds*1e3
 	}
 	switch {

@@ -41,6 +41,7 @@ func (s *Store) seal(sv *save, v verdict) {
 func (s *Store) commit(sv *save, v verdict) error {
 	s.committing.Add(1)
 	defer s.committing.Add(-1)
+	defer s.noteSaved()
 	defer s.wake()
 	defer close(sv.through)
 	if prior := s.before(sv); prior != nil {

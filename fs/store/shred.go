@@ -15,13 +15,16 @@ import (
 )
 
 // What was deleted leaves the disk in the background, one entry of the trash at a
-// time. That must not slow a save, and no number fits every disk; so the pace is a
-// share of the time: after each piece comes a rest that is so many times as long
-// as the piece took. Who waits for space has nobody rest.
+// time, a piece after the other. That must not slow a save. So while one is written
+// or committed, and for a moment afterwards, nothing is removed; but for a piece now
+// and then, for a trainer may never stop saving. Otherwise each piece is followed by
+// a rest as long as it took the disk, journal and discard included. Who waits for
+// space has nobody rest.
 const (
-	restOfSave = 19 // while a save is written or committed: a twentieth of the time
-	restOfNone = 1  // else half of it
-	longest    = 5 * time.Second
+	afterSave   = time.Second      // trainers write several files, and checkpoints
+	impatience  = 10 * time.Second // then a piece goes all the same
+	longest     = 5 * time.Second  // that a rest is without a save
+	recheckSave = 100 * time.Millisecond
 )
 
 // pieceOfFile is how much of a large file goes at a time: freeing the blocks of
@@ -29,11 +32,15 @@ const (
 // other writer, for as long as it takes.
 const pieceOfFile = 64 << 20
 
+// smallFiles is how many are removed without a rest.
+const smallFiles = 256
+
 // shredding is the state of it.
 type shredding struct {
 	emptying atomic.Bool  // the trash is gone through
 	waiters  atomic.Int32 // who need the space now
 	hurry    chan struct{}
+	saved    atomic.Int64 // unix ns when a file of a save was closed, or a commit was through
 	piece    int64
 }
 
@@ -145,13 +152,14 @@ func (s *Store) shred(t *trashed, why string, rest func(time.Duration) error) er
 	return nil
 }
 
-// removeSlowly is removeAll with a rest after each file, and after each piece of a
-// large one.
+// removeSlowly is removeAll with a rest after each piece of a large file, and after
+// as much of small ones, or so many.
 func (s *Store) removeSlowly(op disk.Op, dir string, rest func(time.Duration) error) error {
 	tree, err := s.walk(dir)
 	if ignore(err, unix.ENOENT, unix.ENOTDIR, unix.ENAMETOOLONG) != nil {
 		return err
 	}
+	took, bytes, files := time.Duration(0), int64(0), 0 // since the last rest
 	for _, e := range slices.Backward(tree) {
 		if e.st.IsDir() {
 			continue
@@ -164,9 +172,15 @@ func (s *Store) removeSlowly(op disk.Op, dir string, rest func(time.Duration) er
 		if err := ignore(s.unlink(op, p, &e.st), unix.ENOENT); err != nil {
 			return err
 		}
-		if err := rest(s.clock.Now().Sub(began)); err != nil {
+		took += s.clock.Now().Sub(began)
+		bytes, files = bytes+min(e.st.Size, s.shredding.piece), files+1
+		if bytes < s.shredding.piece && files < smallFiles {
+			continue
+		}
+		if err := rest(took); err != nil {
 			return err
 		}
+		took, bytes, files = 0, 0, 0
 	}
 	return s.removeAll(op, dir)
 }
@@ -192,6 +206,7 @@ func (s *Store) cut(op disk.Op, p string, st *disk.Stat, rest func(time.Duration
 		if err := s.disk.Truncate(op, f, size); err != nil {
 			return nil
 		}
+		_ = s.disk.Fsync(op, f) // nothing of it is needed: it is for the time that it takes
 		if err := rest(s.clock.Now().Sub(began)); err != nil {
 			return err
 		}
@@ -201,24 +216,33 @@ func (s *Store) cut(op disk.Op, p string, st *disk.Stat, rest func(time.Duration
 
 // rest waits after a piece of work that took so long.
 func (s *Store) rest(took time.Duration) error {
-	times := time.Duration(restOfNone)
-	if s.savingNow() {
-		times = restOfSave
-	}
-	if pause := min(times*took, longest); pause > 0 && s.shredding.waiters.Load() == 0 {
+	began := s.clock.Now()
+	for s.shredding.waiters.Load() == 0 {
+		now := s.clock.Now()
+		pause := began.Add(min(took, longest)).Sub(now)
+		if s.savingNow() || now.Sub(time.Unix(0, s.shredding.saved.Load())) < afterSave {
+			pause = min(recheckSave, began.Add(impatience).Sub(now))
+		}
+		if pause <= 0 {
+			break
+		}
 		over := make(chan struct{})
 		stop := s.clock.AfterFunc(pause, func() { close(over) })
-		defer stop()
 		select {
 		case <-over:
 		case <-s.shredding.hurry:
 		case <-s.stop:
 		}
+		stop()
+		if s.stopped() {
+			break
+		}
 	}
-	select {
-	case <-s.stop:
+	if s.stopped() {
 		return errStopped
-	default:
-		return nil
 	}
+	return nil
 }
+
+// noteSaved says that something of a save has just been written.
+func (s *Store) noteSaved() { s.shredding.saved.Store(s.clock.Now().UnixNano()) }

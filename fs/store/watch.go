@@ -32,6 +32,7 @@ func (s *Store) watchSpace(f *File) {
 
 func (s *Store) unwatchSpace(f *File) {
 	if f.watched {
+		s.noteSaved()
 		s.room.mu.Lock()
 		s.room.writing--
 		s.room.mu.Unlock()

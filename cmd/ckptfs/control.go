@@ -16,7 +16,7 @@ import (
 // out. A refusal is one write that fails with an errno; the reason is the last
 // event that the daemon has noted about its control file.
 func (d daemon) control(words ...string) error {
-	command := strings.Join(words, " ")
+	command := strings.TrimSpace(strings.Join(words, " ")) // a reason may be empty
 	f, err := os.OpenFile(d.file("control"), os.O_WRONLY, 0)
 	if errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("%s: only root, and the owner of %s or who mounted it, may do that", command, string(d))

@@ -102,6 +102,9 @@ func candidates(rows []store.CheckpointRow) (list []policy.Checkpoint) {
 			Size: row.Size, Pinned: row.Pinned, Saving: row.Saving, InUse: row.InUse,
 			Also: row.Also, Metrics: row.Metrics, BestName: row.BestName,
 		}
+		if row.Damaged { // an earlier version too: no rule counts it, and none deletes it
+			c.State = policy.Invalid
+		}
 		c.Epoch, c.Step, c.GlobalStep = row.Epoch, row.Step, row.GlobalStep
 		if row.CommittedAt != nil {
 			c.CommittedAt = *row.CommittedAt

@@ -129,3 +129,32 @@ func TestDeleteAllKeepsWhatIsOpen(t *testing.T) {
 		t.Errorf("freed %d, want 100", plan.Freed)
 	}
 }
+
+// P6: an earlier version that is damaged is not one of those that a rule keeps, and
+// none deletes it.
+func TestDecideLeavesDamageAlone(t *testing.T) {
+	earlier := func(version string, step int64, damaged bool) store.CheckpointRow {
+		r := row("last_checkpoint", layout.Last, 1, step)
+		r.State, r.Version, r.Damaged = policy.History, version, damaged
+		return r
+	}
+	src := &pruneSource{cfg: policy.Default(), list: store.ListReport{Runs: []store.RunList{{Path: ".", Checkpoints: []store.CheckpointRow{
+		row("last_checkpoint", layout.Last, 2, 0, "latest", "resume"),
+		earlier("v3", 3, true), earlier("v2", 2, false), earlier("v1", 1, false),
+	}}}}}
+	src.cfg.Retention.History.KeepLast = new(1)
+	plan, err := decide(src, target{root: t.TempDir(), sub: "."}, pruneOptions{keepLast: -1}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]policy.Action{}
+	for _, d := range plan.Decisions {
+		got[d.ID] = d.Action
+	}
+	want := map[string]policy.Action{
+		"v-last_checkpoint": policy.ActionKeep, "v3": policy.ActionSkip, "v2": policy.ActionKeep, "v1": policy.ActionDelete,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -70,7 +70,7 @@ func printVersions(out io.Writer, rows []store.CheckpointRow, now time.Time) err
 		if len(c.Views) > 0 {
 			views = strings.Join(c.Views, " ")
 		}
-		if c.State == policy.Trash {
+		if c.State == policy.Trash || c.Damaged {
 			state += " (" + c.Reason + ")"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(c.Version, "-"), number(c.Epoch), number(cmp.Or(c.Step, c.GlobalStep)),

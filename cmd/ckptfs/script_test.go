@@ -28,8 +28,14 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command as a user does. Every mount is a process of its
 // own, and gone when its script ends, however it ends.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "../../testdata/script",
+	p := scriptParams(t)
+	p.Dir = "../../testdata/script"
+	testscript.Run(t, p)
+}
+
+// scriptParams are what scripts can use.
+func scriptParams(t *testing.T) testscript.Params {
+	return testscript.Params{
 		Setup: func(env *testscript.Env) error {
 			env.Defer(func() { takeAway(t, env.WorkDir) })
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else a second for each command with -race
@@ -54,7 +60,7 @@ func TestScripts(t *testing.T) {
 			"flip":   scriptFlip,
 		},
 		RequireExplicitExec: true,
-	})
+	}
 }
 
 // takeAway unmounts everything below a directory, the innermost first.

@@ -138,7 +138,7 @@ func (s *Store) putBack(rec *record, rel string, h *Held, force bool) error {
 	s.report("remove the note of a file that was put back", s.removeAll("quarantine:back", from+".json"))
 	s.core(sv, rel)
 	sv.rewritten[rel] = true
-	delete(sv.held, rel)
+	s.written(sv, rel)
 	sv.missing, sv.problems = nil, nil // what an earlier look found is not so any more
 	s.touch(sv, 0)
 	return nil

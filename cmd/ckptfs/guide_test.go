@@ -30,6 +30,11 @@ func TestGuide(t *testing.T) {
 		if commands < 10 {
 			t.Errorf("%s: only %d commands were found", doc, commands)
 		}
+		for _, named := range inlineCommand.FindAllStringSubmatch(readRepo(t, doc), -1) {
+			if !executed(script, strings.Fields(named[1])) {
+				t.Errorf("%s: %s is run nowhere in it", doc, named[1])
+			}
+		}
 		file := filepath.Join(dir, strings.TrimSuffix(filepath.Base(doc), ".md")+".txtar")
 		if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 			t.Fatal(err)
@@ -40,6 +45,25 @@ func TestGuide(t *testing.T) {
 	p.Files = scripts
 	p.Cmds["shows"] = scriptShows
 	testscript.Run(t, p)
+}
+
+// inlineCommand is a command line, or what matters of one, in the middle of a text.
+var inlineCommand = regexp.MustCompile("`(ckptfs [^`]+)`")
+
+// executed reports whether a script runs a command with these words, among others.
+func executed(script string, words []string) bool {
+	for line := range strings.Lines(script) {
+		left := words
+		for _, word := range strings.Fields(line) {
+			if len(left) > 0 && word == left[0] {
+				left = left[1:]
+			}
+		}
+		if len(left) == 0 && !strings.HasPrefix(line, "#") {
+			return true
+		}
+	}
+	return false
 }
 
 // scriptOf makes a testscript of a document.

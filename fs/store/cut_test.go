@@ -195,7 +195,7 @@ func (sc scene) afterCut(b *bench, marks []string) error {
 		if serr == nil && spare != "spare" {
 			serr = fmt.Errorf("%s holds %q", sc.pattern.spare(), spare)
 		}
-		if err = errors.Join(err, serr, b.checkViews(), plainMemory(b.memory), sc.hashed(b, token), sc.kept(b, token)); err != nil {
+		if err = errors.Join(err, serr, b.checkViews(), plainMemory(b.memory), sc.hashed(b, token), sc.kept(b, token), wholeTrash(b)); err != nil {
 			return fmt.Errorf("%s: %w", when, err)
 		}
 		return nil
@@ -273,6 +273,25 @@ func plainMemory(m *disktest.Memory) error {
 		}
 	}
 	return errors.Join(append(errs, err)...)
+}
+
+// wholeTrash checks that what counts as a version in the trash is one: it may be
+// the last that there is.
+func wholeTrash(b *bench) error {
+	for _, t := range b.trashOldestFirst() {
+		if !t.Valid {
+			continue
+		}
+		if t.version == nil {
+			return fmt.Errorf("%s in the trash counts as a version, without a manifest", t.Name)
+		}
+		for _, f := range t.version.Files {
+			if sum, err := b.hash(path.Join(t.path(), f.Path)); err != nil || sum != f.XXH3 {
+				return fmt.Errorf("%s in the trash counts as a version, and %s is not what its manifest says (%v)", t.Name, f.Path, err)
+			}
+		}
+	}
+	return nil
 }
 
 // kept checks that the version before is still found by its number, as long as

@@ -46,6 +46,9 @@ func (s *Store) rename(from, to string, flags uint, c Caller) (err error) {
 		return err
 	}
 	defer func() { s.buryUnused(b.rec) }()
+	if from == to { // as rename(2) has it; the kernel asks when it has looked the name up twice
+		return nil
+	}
 	if b.rec == nil {
 		b = s.placeOfNew(to, src.Mode&unix.S_IFMT)
 	}

@@ -131,10 +131,11 @@ func (s *Store) shred(t *trashed, why string, rest func(time.Duration) error) er
 	if err == nil {
 		err = s.removeAll("trash:empty", manifestPath(t.ID))
 	}
-	for _, dir := range []string{trashDir, manifestDir} {
-		if err == nil {
-			err = s.disk.Sync("trash:sync", dir)
-		}
+	if err == nil {
+		err = s.disk.Sync("trash:sync", trashDir)
+	}
+	if err == nil {
+		err = s.disk.Sync("trash:papers", manifestDir)
 	}
 	if err == nil {
 		err = s.removeSlowly("trash:empty", t.path(), rest)

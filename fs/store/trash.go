@@ -197,6 +197,7 @@ func (s *Store) loadTrash(manifests map[string]*Manifest) error {
 		if err == nil {
 			t = parseTrashed(e.Name, b, s.clock.Now())
 		}
+		t.Valid = false // without its manifest it is being removed, and what is left of it may be a part
 		if m := manifests[t.ID]; m != nil {
 			t.version = &Version{Manifest: *m, path: t.path()}
 			t.Valid, t.Size = true, m.Size

@@ -42,7 +42,8 @@ func (k *killing) watch() (stop func() int) {
 			case err == nil:
 				n++
 			case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.ECONNABORTED),
-				errors.Is(err, syscall.EIO) && !k.calm.Load(): // an open that was answered as ckptfs died
+				errors.Is(err, syscall.EIO) && !k.calm.Load(),                    // an open that was answered as ckptfs died
+				strings.HasSuffix(err.Error(), "not pollable") && !k.calm.Load(): // Go's word for a mount that died while it asked
 				time.Sleep(time.Millisecond) // it is down, or not up yet
 			default:
 				k.t.Errorf("while saves go on: %s: %v", view, err)

@@ -155,7 +155,11 @@ func (s *Store) rewrites(sv *save, rel string, tgid uint32) (*save, error) {
 		return sv, nil
 	}
 	sv.twice = true
-	return sv, s.writeSaveNote("save:twice", sv, true)
+	if err := s.writeSaveNote("save:twice", sv, true); err != nil {
+		sv.twice = false // the next try has to write it
+		return nil, err
+	}
+	return sv, nil
 }
 
 // coreRewritten reports whether this attempt wrote all core files that it found

@@ -201,7 +201,10 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 			sv.failed = end.String() + " before the save had settled"
 			if sv.died == "" {
 				sv.died = sv.failed
-				s.report("write down why a save is not committed", s.writeSaveNote("save:died", sv, true))
+				if err := s.writeSaveNote("save:died", sv, true); err != nil {
+					sv.died = "" // the next judge tries again
+					s.report("write down why a save is not committed", err)
+				}
 			}
 			return sv.failed, 0
 		}

@@ -1,12 +1,16 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"ckptfs/fs/store/disk"
 	"ckptfs/layout"
 )
 
@@ -218,5 +222,35 @@ func TestHeldBackBeforeARemount(t *testing.T) {
 		say(1, "three", "rank1.json")
 		b.settle()
 		shows("the next save", "three", "three", "three")
+	})
+}
+
+// That a core file is written twice is not taken for written down when it could not
+// be: the writer gets the error, and its next try writes it.
+func TestWrittenTwiceOnAFailingDisk(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.seed(map[string]content{last: {"old", 1, 0}})
+		p := b.process()
+		b.must(p.save(last, content{"one", 2, 0}))
+		b.disk.choose(func(_ int, op disk.Op) error {
+			if op == "save:twice" {
+				return unix.EIO
+			}
+			return nil
+		})
+		file, two := last+"/training_state.pth", content{"two", 2, 0}.rewrite("training_state.pth")
+		if err := p.write(file, two); !errors.Is(err, unix.EIO) {
+			t.Errorf("on the failing disk: %v", err)
+		}
+		if _, err := b.Lookup(p.at(file), p.tgid); !errors.Is(err, unix.EIO) { // the kernel asks twice before it believes that
+			t.Errorf("asked once more: %v", err)
+		}
+		b.disk.choose(nil)
+		b.must(p.write(file, two))
+		b.crash()
+		p.die()
+		b.start()
+		b.pass(time.Hour)
+		b.shows("recovered", map[string]string{"resume": "old"})
 	})
 }

@@ -60,11 +60,7 @@ type backedUp struct {
 }
 
 func runBackup(ctx context.Context, out, notes io.Writer, opts backupOptions, dir, arg, dest string) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, opts.config)
+	src, t, err := lookAt(dir, opts.config)
 	if err != nil {
 		return err
 	}

@@ -33,11 +33,7 @@ requires or when a file of it is damaged or still open.`,
 }
 
 func runCommit(out io.Writer, opts commitOptions, dir, name string) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := work(t, opts.config)
+	src, t, err := workAt(dir, opts.config)
 	if err != nil {
 		return err
 	}

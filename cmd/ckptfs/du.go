@@ -31,11 +31,7 @@ where it is met again. FREEABLE is what the policy would delete now.`,
 }
 
 func runDu(out io.Writer, opts askOptions, path string) error {
-	t, err := findTarget(path)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, opts.config)
+	src, t, err := lookAt(path, opts.config)
 	if err != nil {
 		return err
 	}

@@ -39,11 +39,7 @@ type explanation struct {
 }
 
 func runExplain(out io.Writer, opts askOptions, path, name string) error {
-	t, err := findTarget(path)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, opts.config)
+	src, t, err := lookAt(path, opts.config)
 	if err != nil {
 		return err
 	}

@@ -34,11 +34,7 @@ what was committed.`,
 }
 
 func runExportManifest(ctx context.Context, out, notes io.Writer, config, dir, arg string) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, config)
+	src, t, err := lookAt(dir, config)
 	if err != nil {
 		return err
 	}

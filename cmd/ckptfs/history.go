@@ -39,11 +39,7 @@ type versions struct {
 }
 
 func runHistory(out io.Writer, opts askOptions, path, name string) error {
-	t, err := findTarget(path)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, opts.config)
+	src, t, err := lookAt(path, opts.config)
 	if err != nil {
 		return err
 	}

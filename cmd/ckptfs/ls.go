@@ -41,11 +41,7 @@ func newLsCommand() *cobra.Command {
 }
 
 func runLs(out io.Writer, opts lsOptions, path string) error {
-	t, err := findTarget(path)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, opts.config)
+	src, t, err := lookAt(path, opts.config)
 	if err != nil {
 		return err
 	}

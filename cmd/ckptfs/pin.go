@@ -58,11 +58,7 @@ func newUnpinCommand() *cobra.Command {
 
 // changePin pins or unpins what NAME means, and says what was done.
 func changePin(out io.Writer, config, dir, name string, change func(source, target, namedCheckpoint) (said string, err error)) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := work(t, config)
+	src, t, err := workAt(dir, config)
 	if err != nil {
 		return err
 	}

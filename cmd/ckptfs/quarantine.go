@@ -106,11 +106,7 @@ func heldAt(src source, t target) (store.QuarantineReport, error) {
 }
 
 func runQuarantineList(out io.Writer, opts quarantineOptions, dir string) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, opts.config)
+	src, t, err := lookAt(dir, opts.config)
 	if err != nil {
 		return err
 	}
@@ -175,11 +171,7 @@ func runQuarantineDrop(out io.Writer, opts quarantineOptions, dir string, ids []
 
 // changeQuarantine opens PATH to change what is held back there.
 func changeQuarantine(config, dir string, change func(src source, t target, held []store.QuarantineRow) error) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := work(t, config)
+	src, t, err := workAt(dir, config)
 	if err != nil {
 		return err
 	}

@@ -36,11 +36,7 @@ in one step, and the name is never without a valid checkpoint.`,
 }
 
 func runRestore(out io.Writer, opts restoreOptions, dir, arg string) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := work(t, opts.config)
+	src, t, err := workAt(dir, opts.config)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,21 @@ func work(t target, config string) (source, error) {
 	return d, err
 }
 
+// lookAt finds what a path means and opens it to ask about it.
+func lookAt(path, config string) (source, target, error) { return openTarget(path, config, look) }
+
+// workAt finds what a path means and opens it to change it.
+func workAt(path, config string) (source, target, error) { return openTarget(path, config, work) }
+
+func openTarget(path, config string, open func(target, string) (source, error)) (source, target, error) {
+	t, err := findTarget(path)
+	if err != nil {
+		return nil, t, err
+	}
+	src, err := open(t, config)
+	return src, t, err
+}
+
 // offline answers from a directory that is not mounted.
 type offline struct {
 	*store.Store

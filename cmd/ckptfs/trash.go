@@ -85,11 +85,7 @@ func trashOf(src source, t target) (store.TrashReport, error) {
 }
 
 func runTrashList(out io.Writer, opts trashOptions, dir string) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := look(t, opts.config)
+	src, t, err := lookAt(dir, opts.config)
 	if err != nil {
 		return err
 	}
@@ -145,11 +141,7 @@ type emptied struct {
 }
 
 func runTrashEmpty(out, notes io.Writer, opts trashOptions, dir string) error {
-	t, err := findTarget(dir)
-	if err != nil {
-		return err
-	}
-	src, err := work(t, opts.config)
+	src, t, err := workAt(dir, opts.config)
 	if err != nil {
 		return err
 	}

@@ -133,16 +133,22 @@ func (s *Store) recordAttr(rec *record, rel string) (Attr, error) {
 	if err != nil {
 		return Attr{}, err
 	}
+	return s.recordStat(rec, rel, st), nil
+}
+
+// recordStat says of what was found at a name of a record what the mount shows.
+// Needs rec.mu.
+func (s *Store) recordStat(rec *record, rel string, st disk.Stat) Attr {
 	a := Attr{Stat: st, Checkpoint: !rec.spread(), Staged: len(rec.saves) > 0} // others may change the run
 	if st.IsDir() {
 		a.Ident = s.number(rec, rel)
-		return a, nil
+		return a
 	}
 	a.Ident = s.identities.of(&st)
 	if !a.Staged && rec.committed != nil {
 		a.Nlink++ // the views show it too: du counts what has two links once
 	}
-	return a, nil
+	return a
 }
 
 // number is the st_ino of a live directory: it belongs to the name, so that

@@ -341,10 +341,10 @@ func checkPlain(dir string) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// check is P1 and P4.
+// check is P1 and P4, and that listings tell what look-ups do.
 func (b *bench) check(when string) {
 	b.t.Helper()
-	if err := errors.Join(b.checkViews(), checkPlain(b.dir)); err != nil {
+	if err := errors.Join(b.checkViews(), checkPlain(b.dir), b.checkListings()); err != nil {
 		b.t.Errorf("%s: %v", when, err)
 	}
 }

@@ -29,21 +29,14 @@ func (s *Store) walkTo(dir string, deepest int) ([]treeEntry, error) {
 		if depth > deepest {
 			return fmt.Errorf("list %s: directories nested deeper than %d: %w", dir, deepest, unix.ENAMETOOLONG)
 		}
-		list, err := s.disk.ReadDir(path.Join(dir, rel))
+		list, err := s.disk.Describe(path.Join(dir, rel))
 		if err != nil {
 			return err
 		}
 		for _, e := range list {
 			p := path.Join(rel, e.Name)
-			st, err := s.disk.Stat(path.Join(dir, p))
-			if errors.Is(err, unix.ENOENT) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			out = append(out, treeEntry{p, st})
-			if st.IsDir() && !st.Mounted {
+			out = append(out, treeEntry{p, e.Stat})
+			if e.IsDir() && !e.Mounted {
 				if err := visit(p, depth+1); err != nil {
 					return err
 				}

@@ -53,6 +53,8 @@ func (d *unreadable) ReadDir(p string) ([]disk.Entry, error) {
 	return d.Disk.ReadDir(p)
 }
 
+func (d *unreadable) Describe(p string) ([]disk.Described, error) { return disk.DescribeBy(d, p) }
+
 func (d *unreadable) Open(op disk.Op, p string, flags int, mode uint32) (*os.File, error) {
 	if flags&(unix.O_ACCMODE|unix.O_CREAT|unix.O_PATH) == unix.O_RDONLY {
 		if err := d.read("open", p); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ckptfs/fs/store/disk"
 	"ckptfs/layout"
 	"ckptfs/policy"
 )
@@ -307,14 +308,19 @@ func (s *Store) VersionAttr(v *Version, rel string) (Attr, error) {
 		if err != nil {
 			return err
 		}
-		a = Attr{Stat: st}
-		if !st.IsDir() {
-			a.Ident = s.identities.of(&st)
-			a.Nlink++
-		}
+		a = s.versionStat(st)
 		return nil
 	})
 	return a, err
+}
+
+func (s *Store) versionStat(st disk.Stat) Attr {
+	a := Attr{Stat: st}
+	if !st.IsDir() {
+		a.Ident = s.identities.of(&st)
+		a.Nlink++
+	}
+	return a
 }
 
 // VersionList lists a directory of a version, sorted by name.

@@ -47,6 +47,9 @@ type Disk interface {
 	Stat(path string) (Stat, error)
 	// ReadDir lists a directory in the order of the backing file system.
 	ReadDir(path string) ([]Entry, error)
+	// Describe lists a directory with what Stat says of each entry. What goes
+	// away meanwhile is left out.
+	Describe(path string) ([]Described, error)
 	Readlink(path string) (string, error)
 
 	Mkdir(op Op, path string, mode uint32) error
@@ -138,5 +141,11 @@ type Extent struct{ At, Size uint64 }
 type Entry struct {
 	Name string
 	Type uint32 // the S_IFMT bits, 0 when the file system does not say
-	Ino  uint64
+	Ino  uint64 // of what lies there itself, below whatever is mounted on it
+}
+
+// Described is one name in a directory, and what lies there.
+type Described struct {
+	Name string
+	Stat
 }

@@ -47,6 +47,7 @@ func TestNoCallLeavesTheRoot(t *testing.T) {
 			"create":      func(p string) error { return opened(r.Open("t", p, unix.O_WRONLY|unix.O_CREAT, 0o666)) },
 			"append":      func(p string) error { return opened(r.Open("t", p, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o666)) },
 			"list":        func(p string) error { _, err := r.ReadDir(p); return err },
+			"describe":    func(p string) error { _, err := r.Describe(p); return err },
 			"chmod":       func(p string) error { return r.Chmod("t", p, 0o777) },
 			"setxattr":    func(p string) error { return r.Setxattr("t", p, "user.test", []byte("x"), 0) },
 			"getxattr":    func(p string) error { _, err := r.Getxattr(p, "user.test", buf); return err },

@@ -77,44 +77,6 @@ func timespec(t unix.StatxTimestamp) unix.Timespec {
 	return unix.Timespec{Sec: t.Sec, Nsec: int64(t.Nsec)}
 }
 
-// ReadDir implements Disk.
-func (r *Root) ReadDir(p string) ([]Entry, error) {
-	f, err := r.Open("", p, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	list, err := f.ReadDir(-1)
-	if err != nil {
-		return nil, wrap("", "list", p, err)
-	}
-	out := make([]Entry, 0, len(list))
-	for _, e := range list {
-		out = append(out, Entry{Name: e.Name(), Type: typeBits(e.Type())})
-	}
-	return out, nil
-}
-
-func typeBits(m fs.FileMode) uint32 {
-	switch {
-	case m.IsRegular():
-		return unix.S_IFREG
-	case m.IsDir():
-		return unix.S_IFDIR
-	case m&fs.ModeSymlink != 0:
-		return unix.S_IFLNK
-	case m&fs.ModeNamedPipe != 0:
-		return unix.S_IFIFO
-	case m&fs.ModeSocket != 0:
-		return unix.S_IFSOCK
-	case m&fs.ModeCharDevice != 0:
-		return unix.S_IFCHR
-	case m&fs.ModeDevice != 0:
-		return unix.S_IFBLK
-	}
-	return 0
-}
-
 // Readlink implements Disk.
 func (r *Root) Readlink(p string) (string, error) {
 	buf := make([]byte, 4096)

@@ -108,6 +108,9 @@ func (m *Memory) ReadDir(p string) ([]disk.Entry, error) {
 	return out, nil
 }
 
+// Describe implements disk.Disk.
+func (m *Memory) Describe(p string) ([]disk.Described, error) { return disk.DescribeBy(m, p) }
+
 // Readlink implements disk.Disk.
 func (m *Memory) Readlink(p string) (string, error) {
 	_, n, err := m.find(p)

@@ -9,7 +9,7 @@ func (r *resolver) remedy(v Views, p ResumePolicy) string {
 		return ""
 	}
 	latest := r.cs[v.Latest.Target]
-	if v.Resume.Target >= 0 && !r.order.ahead(latest, r.cs[v.Resume.Target]) {
+	if v.Resume.Target >= 0 && !r.order.ahead(&latest, &r.cs[v.Resume.Target]) {
 		return ""
 	}
 	switch inOrder := p.has(p.kindOf(latest)); {

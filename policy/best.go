@@ -38,31 +38,23 @@ func (r *resolver) best(p BestPolicy) Resolution {
 // namedBest is what the most advanced checkpoint that says so calls the best so
 // far.
 func (r *resolver) namedBest() Resolution {
-	for _, i := range r.committed {
-		name := r.cs[i].BestName
-		if name == "" {
-			continue
-		}
-		for _, j := range r.committed {
-			if r.cs[j].Name == name {
-				return Resolution{Target: j, Reason: fmt.Sprintf("%s calls it the best so far", r.cs[i].Name)}
-			}
-		}
-		return Resolution{Target: -1} // the one that was the best is gone: an older word is no better
+	target := r.named()
+	if target < 0 {
+		return Resolution{Target: -1}
 	}
-	return Resolution{Target: -1}
+	return Resolution{Target: target, Reason: fmt.Sprintf("%s calls it the best so far", r.cs[r.naming.top()].Name)}
 }
 
 // trainersBest is the checkpoint that the trainer itself calls the best.
 func (r *resolver) trainersBest() Resolution {
 	unusable := r.ofKind(r.others, layout.Best)
-	candidates := r.ofKind(r.committed, layout.Best)
-	if len(candidates) == 0 {
+	target := r.Index.best.top()
+	if target < 0 {
 		return r.nothing("no best checkpoint is committed; best.metric chooses one by a metric", unusable)
 	}
-	winner := r.cs[candidates[0]]
+	winner := r.cs[target]
 	res := Resolution{
-		Target: candidates[0],
+		Target: target,
 		Reason: fmt.Sprintf("the trainer's best checkpoint: %s", winner.Progress),
 	}
 	for _, i := range unusable {
@@ -73,11 +65,9 @@ func (r *resolver) trainersBest() Resolution {
 	return res
 }
 
-// bestBy compares a metric. Trainers that store the best value so far write it
-// into every later checkpoint too, so among equals the trainer's own best one
-// goes first; then the one with more progress, then the name.
+// bestBy compares a metric.
 func (r *resolver) bestBy(p BestPolicy) Resolution {
-	ranked := r.ranked(p)
+	ranked := r.metric.downwards()
 	if len(ranked) == 0 {
 		res := r.nothing(r.noMetric(p.Metric), r.others)
 		for _, i := range r.committed {
@@ -86,16 +76,16 @@ func (r *resolver) bestBy(p BestPolicy) Resolution {
 		return res
 	}
 	most := map[bool]string{true: "lowest", false: "highest"}[p.Mode == ModeMin]
-	bestValue, _ := p.value(r.cs[ranked[0]])
+	bestValue, _ := p.value(&r.cs[ranked[0]])
 	res := Resolution{Target: ranked[0], Reason: fmt.Sprintf("%s %s is the %s of %s",
 		p.Metric, formatFloat(bestValue), most, plural(int64(len(ranked)), "committed checkpoint"))}
 	for _, i := range r.others {
-		if f, ok := p.value(r.cs[i]); !ok && r.cs[i].is(layout.Best) || ok && p.better(f, bestValue) > 0 {
+		if f, ok := p.value(&r.cs[i]); !ok && r.cs[i].is(layout.Best) || ok && p.better(f, bestValue) > 0 {
 			res.skip(r.cs[i], r.cs[i].stateReason())
 		}
 	}
 	for _, i := range r.committed {
-		if _, ok := p.value(r.cs[i]); !ok {
+		if _, ok := p.value(&r.cs[i]); !ok {
 			res.skip(r.cs[i], fmt.Sprintf("no %s in its metadata", p.Metric))
 		}
 	}
@@ -105,54 +95,33 @@ func (r *resolver) bestBy(p BestPolicy) Resolution {
 // ranking is the order of the run by the configured metric, else by the one that
 // is usual with this trainer; nil where there is neither, or nothing has it.
 func (r *resolver) ranking(p BestPolicy) *Ranking {
-	if p.Metric == "" {
-		if p.Usual == nil {
-			return nil
-		}
-		p = *p.Usual
+	if r.metric.empty() {
+		return nil
 	}
-	if ranked := r.ranked(p); len(ranked) > 0 {
-		return &Ranking{p.Metric, ranked}
-	}
-	return nil
+	return &Ranking{p.metric().Metric, r.metric.downwards()}
 }
 
-// ranked lists the committed checkpoints that have the metric, the best first.
-func (r *resolver) ranked(p BestPolicy) []int {
-	var ranked []int
-	for _, i := range r.committed {
-		if _, ok := p.value(r.cs[i]); ok {
-			ranked = append(ranked, i)
-		}
+// metric is the policy whose metric best/ may go by: the configured one, else the
+// one that is usual with this trainer; nil where there is neither.
+func (p BestPolicy) metric() *BestPolicy {
+	if p.Metric != "" {
+		return &p
 	}
-	slices.SortFunc(ranked, func(i, j int) int {
-		f, _ := p.value(r.cs[i])
-		g, _ := p.value(r.cs[j])
-		return -cmp.Or(p.better(f, g), r.compareEqualMetric(r.cs[i], r.cs[j]))
-	})
-	return ranked
+	return p.Usual
 }
 
 // value is the metric of a checkpoint, if it has one. NaN is none.
-func (p BestPolicy) value(c Checkpoint) (float64, bool) {
+func (p *BestPolicy) value(c *Checkpoint) (float64, bool) {
 	f, ok := c.Metrics[p.Metric]
 	return f, ok && !math.IsNaN(f)
 }
 
 // better is positive where a is.
-func (p BestPolicy) better(a, b float64) int {
+func (p *BestPolicy) better(a, b float64) int {
 	if p.Mode == ModeMin {
 		return cmp.Compare(b, a)
 	}
 	return cmp.Compare(a, b)
-}
-
-func (r *resolver) compareEqualMetric(a, b Checkpoint) int {
-	return cmp.Or(
-		compareBool(a.is(layout.Best), b.is(layout.Best)),
-		r.order.progress(a.Progress, b.Progress),
-		byName(a, b),
-	)
 }
 
 // noMetric names the metrics that there are, for the configured one is most

@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -142,11 +141,16 @@ func (f Facts) finished() string {
 		return ""
 	}
 	rules := Retention{MidEpoch: Rule{KeepLast: new(0), When: WhenEpochEnd}, NumberedOnly: true}
+	midEpoch := map[[2]string]bool{} // by version and name
+	for i := range f.Checkpoints {
+		if c := &f.Checkpoints[i]; c.Kind == layout.MidEpoch {
+			midEpoch[[2]string{c.ID, c.Name}] = true
+		}
+	}
 	var names []string
 	bytes := int64(0)
 	for _, d := range Retain(f.Checkpoints, f.Views, rules, time.Time{}) {
-		i := slices.IndexFunc(f.Checkpoints, func(c Checkpoint) bool { return c.ID == d.ID && c.Name == d.Name })
-		if d.Action == ActionDelete && f.Checkpoints[i].Kind == layout.MidEpoch {
+		if d.Action == ActionDelete && midEpoch[[2]string{d.ID, d.Name}] {
 			names = append(names, d.Name)
 			bytes += d.Size
 		}

@@ -38,11 +38,12 @@ func keepLast(n int, key string) keepRule {
 	case n == 1:
 		in, out = "the newest", "not the newest"
 	}
+	in, out = fmt.Sprintf("%s (%s: %d)", in, key, n), fmt.Sprintf("%s (%s: %d)", out, key, n)
 	return func(place int, _ Checkpoint) (bool, string) {
 		if place < n {
-			return true, fmt.Sprintf("%s (%s: %d)", in, key, n)
+			return true, in
 		}
-		return false, fmt.Sprintf("%s (%s: %d)", out, key, n)
+		return false, out
 	}
 }
 

@@ -130,7 +130,7 @@ func leastAdvanced(cs []Checkpoint) func(i, j int) int {
 		return cmp.Or(
 			order.progress(cs[i].Progress, cs[j].Progress),
 			cs[i].CommittedAt.Compare(cs[j].CommittedAt),
-			byName(cs[j], cs[i]),
+			byName(&cs[j], &cs[i]),
 		)
 	}
 }

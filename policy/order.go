@@ -44,7 +44,7 @@ func onEpochs(p layout.Progress) layout.Progress {
 
 // ahead reports whether a is further than b: by progress, or by commit time
 // where neither tells its progress. It is false for ties.
-func (o order) ahead(a, b Checkpoint) bool {
+func (o order) ahead(a, b *Checkpoint) bool {
 	if c := o.progress(a.Progress, b.Progress); c != 0 {
 		return c > 0
 	}
@@ -57,7 +57,7 @@ func (o order) ahead(a, b Checkpoint) bool {
 // then the name. Where nothing gives progress the commit time decides.
 // Different checkpoints never compare equal, so the result does not depend on
 // the order of the input.
-func (o order) compare(a, b Checkpoint) int {
+func (o order) compare(a, b *Checkpoint) int {
 	if c := o.progress(a.Progress, b.Progress); c != 0 {
 		return c
 	}
@@ -70,7 +70,7 @@ func (o order) compare(a, b Checkpoint) int {
 }
 
 // tieBreak orders two checkpoints of equal progress.
-func tieBreak(a, b Checkpoint) int {
+func tieBreak(a, b *Checkpoint) int {
 	return cmp.Or(
 		compareBool(a.numbered(), b.numbered()),
 		a.CommittedAt.Compare(b.CommittedAt),
@@ -80,7 +80,7 @@ func tieBreak(a, b Checkpoint) int {
 
 // byName is the last resort that makes every order total: the first name in
 // the alphabet wins.
-func byName(a, b Checkpoint) int {
+func byName(a, b *Checkpoint) int {
 	return cmp.Or(
 		cmp.Compare(b.Name, a.Name),
 		cmp.Compare(b.State, a.State),
@@ -97,7 +97,7 @@ func newestFirst(cs []Checkpoint, pass func(Checkpoint) bool) []int {
 		}
 	}
 	order := orderOf(cs, pass)
-	slices.SortFunc(indices, func(i, j int) int { return order.compare(cs[j], cs[i]) })
+	slices.SortFunc(indices, func(i, j int) int { return order.compare(&cs[j], &cs[i]) })
 	return indices
 }
 

@@ -46,14 +46,12 @@ func (p ResumePolicy) prefersPriority() bool { return p.Prefer != PreferProgress
 // prefer: progress the most advanced of all kinds in the order wins, by the
 // order of latest/, so that both agree.
 func (r *resolver) resume(p ResumePolicy) Resolution {
-	candidates := slices.DeleteFunc(slices.Clone(r.committed), func(i int) bool { return !p.has(p.kindOf(r.cs[i])) })
 	others := slices.Clone(r.others)
 	if p.prefersPriority() {
-		byRank := func(i, j int) int { return p.rank(p.kindOf(r.cs[i])) - p.rank(p.kindOf(r.cs[j])) }
-		slices.SortStableFunc(candidates, byRank)
-		slices.SortStableFunc(others, byRank)
+		slices.SortStableFunc(others, func(i, j int) int { return p.rank(p.kindOf(r.cs[i])) - p.rank(p.kindOf(r.cs[j])) })
 	}
-	if len(candidates) == 0 {
+	target := r.Resume()
+	if target < 0 {
 		res := r.nothing("no committed checkpoint is of a kind in resume.order", others)
 		if len(r.committed) == 0 {
 			res.Reason = "no checkpoint is committed"
@@ -64,7 +62,6 @@ func (r *resolver) resume(p ResumePolicy) Resolution {
 		return res
 	}
 
-	target := candidates[0]
 	winner := r.cs[target]
 	res := Resolution{Target: target, Reason: resumeReason(winner, p)}
 	for _, i := range others {
@@ -73,7 +70,7 @@ func (r *resolver) resume(p ResumePolicy) Resolution {
 		}
 	}
 	for _, i := range r.committed {
-		if c := r.cs[i]; r.order.ahead(c, winner) {
+		if c := r.cs[i]; r.order.ahead(&c, &winner) {
 			res.skip(c, aheadReason(c, winner, p))
 		}
 	}

@@ -49,7 +49,7 @@ func Retain(cs []Checkpoint, v Views, r Retention, now time.Time) []Decision {
 		indices[i] = i
 	}
 	slices.SortFunc(indices, func(i, j int) int {
-		return cmp.Or(order.progress(cs[i].Progress, cs[j].Progress), byName(cs[j], cs[i]))
+		return cmp.Or(order.progress(cs[i].Progress, cs[j].Progress), byName(&cs[j], &cs[i]))
 	})
 
 	decisions := make([]Decision, 0, len(cs))

@@ -177,7 +177,7 @@ func (j *judgement) history(rule Rule) {
 			if c := j.cs[b].CommittedAt.Compare(j.cs[a].CommittedAt); c != 0 {
 				return c
 			}
-			return byName(j.cs[b], j.cs[a])
+			return byName(&j.cs[b], &j.cs[a])
 		})
 		j.apply("history", rule, candidates)
 	}

@@ -44,10 +44,10 @@ type Skip struct {
 // so that an epoch that was overwritten stays reachable. The result does not
 // depend on the order of cs, but for the indices in it.
 func Resolve(cs []Checkpoint, c Config) Views {
+	x := NewIndex(cs, c)
 	r := resolver{
-		cs:        cs,
-		order:     orderOf(cs, Checkpoint.committed),
-		committed: newestFirst(cs, Checkpoint.committed),
+		Index:     x,
+		committed: x.committed.downwards(),
 		others:    newestFirst(cs, Checkpoint.unusable),
 	}
 	v := Views{
@@ -55,18 +55,18 @@ func Resolve(cs []Checkpoint, c Config) Views {
 		Resume:  r.resume(c.Resume),
 		Best:    r.best(c.Best),
 		Ranking: r.ranking(c.Best),
-		ByEpoch: r.byEpoch(c.Resume.Order),
-		ByStep:  r.byStep(),
+		ByEpoch: tops(x.epochs),
+		ByStep:  tops(x.steps),
 	}
 	v.Remedy = r.remedy(v, c.Resume)
 	return v
 }
 
-// resolver holds what all views of one Resolve need.
+// resolver says why the views lead where its Index has them lead, and what they
+// pass over.
 type resolver struct {
-	cs        []Checkpoint
-	order     order // the scale of the committed checkpoints
-	committed []int // by order.compare, newest first
+	*Index
+	committed []int // newest first
 	others    []int // the unusable ones, newest first on a scale of their own
 }
 
@@ -75,7 +75,7 @@ func (r *resolver) latest() Resolution {
 	if len(r.committed) == 0 {
 		return r.nothing("no checkpoint is committed", r.others)
 	}
-	target := r.committed[0]
+	target := r.Latest()
 	winner := r.cs[target]
 	reason := "the most progress: " + winner.Progress.String()
 	if !winner.Known() {

@@ -230,6 +230,12 @@ func (x *Index) Epochs() []int64 { return numbersOf(x.epochs) }
 // Steps are the global steps.
 func (x *Index) Steps() []int64 { return numbersOf(x.steps) }
 
+// HasEpochs and HasSteps report whether there is any.
+func (x *Index) HasEpochs() bool { return len(x.epochs) > 0 }
+
+// HasSteps is the same for global steps.
+func (x *Index) HasSteps() bool { return len(x.steps) > 0 }
+
 // byOrder is the order of latest/.
 func (x *Index) byOrder(i, j int) int {
 	x.compared++

@@ -75,6 +75,12 @@ func (r Rule) keeps() bool { return r.KeepLast != nil || r.KeepEvery > 0 || r.Ke
 // Deletes reports whether any rule deletes checkpoints.
 func (r Retention) Deletes() bool { return !r.unset() || r.MaxTotal.set() }
 
+// JudgesRun reports whether a rule has to look at a run as a whole. Without one
+// only history.keep_last is left, which is a matter of each name.
+func (r Retention) JudgesRun() bool {
+	return r.Deletes() || r.HistoryTotal.set() || r.History.MaxAge > 0 || r.DryRun && r.History.set()
+}
+
 // unset reports whether no checkpoint can be deleted. History is left aside:
 // it holds what was overwritten already.
 func (r Retention) unset() bool {

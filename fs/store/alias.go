@@ -45,7 +45,7 @@ func (s *Store) noteAlias(p string) {
 	}
 	r := s.runs[dir]
 	if was != link && r != nil {
-		r.views.Store(nil)
+		r.stale.links = true
 		s.generation.Add(1)
 	}
 	s.mu.Unlock()

@@ -70,10 +70,15 @@ func (s *Store) handOver(v *Version) {
 // itself any more: the next mount must not give it the old name back. Called
 // without locks.
 func (s *Store) noteHandedOver(rec *record) {
-	for _, other := range s.recordsOf(rec.run) {
-		if other == rec || other.match.Of != rec.name {
-			continue
+	var backups []*record
+	s.mu.RLock()
+	for _, other := range rec.run.records {
+		if other != rec && other.match.Of == rec.name {
+			backups = append(backups, other)
 		}
+	}
+	s.mu.RUnlock()
+	for _, other := range backups {
 		other.mu.Lock()
 		if v := other.committed; v != nil && other.natural && v.rec == other && v.Name != other.name {
 			s.report("write down what a backup is", s.rewriteNotes(other))

@@ -34,7 +34,11 @@ func BenchmarkCatalog(b *testing.B) {
 		}},
 		{"look up latest/", func() bool { t, ok := s.View("", "latest"); return ok && t.Version.Name == newest }},
 		{"look up latest/ after a commit", func() bool {
-			s.runAt("").views.Store(nil)
+			r := s.runAt("")
+			rec := s.named(newest)
+			s.mu.Lock()
+			r.stale.add(rec)
+			s.mu.Unlock()
 			_, ok := s.View("", "latest")
 			return ok
 		}},

@@ -109,9 +109,8 @@ func (s *Store) noteProofs(v *Version, proofs []proof) error {
 	v.Damage, v.Files = list, files
 	rec, at := v.rec, path.Join(v.Run, v.Name)
 	if rec != nil { // not in the trash
-		rec.run.views.Store(nil)
+		s.noteChange(rec)
 	}
-	s.generation.Add(1)
 	s.mu.Unlock()
 	if rec != nil {
 		s.viewsMoved(rec.run)

@@ -213,9 +213,9 @@ func (s *Store) stagedNames(dir string) []string {
 		return nil
 	}
 	var names []string
-	for name, rec := range r.records {
-		if len(rec.saves) > 0 && !rec.natural && !rec.spread() {
-			names = append(names, name)
+	for rec := range r.saving {
+		if !rec.natural && !rec.spread() {
+			names = append(names, rec.name)
 		}
 	}
 	return names

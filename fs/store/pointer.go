@@ -51,7 +51,7 @@ func (s *Store) pointsAt(rec *record, tree string) (target *record, missing stri
 // leads tells the pointers of a run that something was committed that they may
 // have waited for. Called without locks.
 func (s *Store) leads(r *run) {
-	for _, rec := range s.recordsOf(r) {
+	for _, rec := range s.savingIn(r) {
 		if !rec.pointer() {
 			continue
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +29,11 @@ const pruneAgain = 2 * time.Second
 // prune applies the configured policy to a run in the background; it never
 // takes what a view resolves to, and every deletion is an event with its reason.
 func (s *Store) prune(r *run) {
-	rv := s.candidates(r) // afresh: what is open changes without a commit
 	cfg := s.policyOf(r)
+	if !cfg.Retention.JudgesRun() { // trimHistory does the rest
+		return
+	}
+	rv := s.candidates(r)
 	rv.views = policy.Resolve(rv.candidates, cfg)
 	decisions := policy.Retain(rv.candidates, rv.views, cfg.Retention.On(s.diskSize()), s.clock.Now())
 	if cfg.Retention.DryRun {
@@ -47,8 +51,9 @@ func (s *Store) prune(r *run) {
 	}
 	// A view that nobody uses may only be remembered by the kernel: tell it to
 	// forget that, and ask again in a moment.
+	shown := s.protected(r)
 	for i, c := range rv.candidates {
-		if v := rv.versions[i]; c.InUse && v != nil && !rv.resolves(v) {
+		if v := rv.versions[i]; c.InUse && v != nil && !slices.Contains(shown, v) {
 			s.opts.Notify.Version(v)
 		}
 	}
@@ -103,7 +108,7 @@ func (s *Store) Delete(p, version, why string) error {
 		return fmt.Errorf("%s is not a checkpoint", p)
 	}
 	asOf := s.generation.Load()
-	rv := s.viewsOf(rec.run)
+	shown := s.protected(rec.run)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	for i, v := range rec.history {
@@ -131,7 +136,7 @@ func (s *Store) Delete(p, version, why string) error {
 		return fmt.Errorf("%s is being saved", p)
 	case rec.readers.Load() > 0 || v.views.Load() > 0:
 		return fmt.Errorf("%s is open", p)
-	case rv.resolves(v):
+	case slices.Contains(shown, v):
 		return fmt.Errorf("a view resolves to %s", p)
 	}
 	if err := s.deleteRecord(rec, why); err != nil {
@@ -148,14 +153,4 @@ func (s *Store) pruned(rec *record, v *Version, why string) {
 	s.counters.Pruned.Add(1)
 	s.log.Info("pruned", "checkpoint", rec.path(), "version", v.ID, "bytes", v.Size, "why", why)
 	s.event("prune", rec.path(), why)
-}
-
-// resolves reports whether latest, resume or best lead to a version.
-func (rv *runViews) resolves(v *Version) bool {
-	for _, res := range []policy.Resolution{rv.views.Latest, rv.views.Resume, rv.views.Best} {
-		if rv.version(res.Target) == v {
-			return true
-		}
-	}
-	return false
 }

@@ -17,7 +17,9 @@ import (
 // until what a checkpoint holds says better: the names of one trainer are
 // another's too. What is proved, or named by the configuration, stays.
 
-func newRun(dir string) *run { return &run{path: dir, records: map[string]*record{}} }
+func newRun(dir string) *run {
+	return &run{path: dir, records: map[string]*record{}, saving: map[*record]bool{}}
+}
 
 // layout is that of the run, nil while nothing is known of it.
 func (r *run) layout() *layout.Layout { return r.fits.Load() }
@@ -77,6 +79,7 @@ func (s *Store) settleLayout(dir string, l *layout.Layout, why string) {
 		r.fits.Store(l)
 		r.why = s.whyLayout(l, why)
 		r.guessed.Store(len(s.layouts) > 1)
+		r.stale.all = true
 	}
 	s.mu.Unlock()
 	if before != nil && before != l && r.guessed.Load() {
@@ -164,7 +167,7 @@ func (s *Store) relayout(r *run, l *layout.Layout, why string) {
 			}
 			r.fits.Store(l)
 			r.why = s.whyLayout(l, why)
-			r.views.Store(nil)
+			r.stale.all = true
 			s.generation.Add(1)
 		}
 		s.mu.Unlock()

@@ -98,9 +98,8 @@ func (s *Store) renameRecord(a, b *record) error {
 			v.Progress = progress
 		}
 	}
-	a.run.views.Store(nil)
-	b.run.views.Store(nil)
-	s.generation.Add(1)
+	s.noteChange(a)
+	s.noteChange(b)
 	s.mu.Unlock()
 	if origin != nil && origin != b && !aside {
 		s.report("forget what a backup was kept for", s.outlive(origin, v))

@@ -125,7 +125,7 @@ func (s *Store) moveRuns(from, to string, deleted []*trashed) {
 	}
 	for _, r := range moved {
 		r.path = to + strings.TrimPrefix(r.path, from)
-		r.views.Store(nil)
+		r.stale.all = true
 		s.runs[r.path] = r
 	}
 	for _, t := range deleted {

@@ -151,6 +151,7 @@ func (s *Store) List(all bool) ListReport {
 	rep := ListReport{Runs: []RunList{}}
 	for _, r := range s.runsSorted() {
 		rv := s.candidates(r)
+		rv.sort()
 		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
 		list := RunList{Path: r.shown(), Layout: r.layoutName(), Checkpoints: []CheckpointRow{}}
 		views := s.viewsShowing(rv)
@@ -301,7 +302,7 @@ func (s *Store) Status() StatusReport {
 
 func (s *Store) saves(r *run) []SaveStatus {
 	out := []SaveStatus{}
-	for _, rec := range s.recordsOf(r) {
+	for _, rec := range s.savingIn(r) {
 		var unjudged *save // not quiet for long enough: who asks wants to know now
 		rec.mu.RLock()
 		for _, sv := range rec.saves {

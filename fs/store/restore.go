@@ -314,7 +314,7 @@ func (s *Store) pinDoomed(rec *record, e *earlier) {
 		}
 		list = append(list, c)
 	}
-	c := describe(policy.Checkpoint{Name: rec.name, Kind: rec.match.Kind}, v, policy.Committed, false)
+	c := describe(policy.Checkpoint{Name: rec.name, Kind: rec.match.Kind}, v, policy.Committed)
 	c.ID, c.CommittedAt = "", s.clock.Now()
 	list = append(list, c)
 	for _, d := range policy.Retain(list, policy.Resolve(list, s.policyOf(rec.run)), s.cfg.Retention, s.clock.Now()) {

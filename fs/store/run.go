@@ -21,7 +21,10 @@ type run struct {
 	told    atomic.Bool                   // by what nobody else writes
 	records map[string]*record            // by keyOf; guarded by Store.mu
 	groups  int                           // how many of them are groups of files; guarded by Store.mu
-	views   atomic.Pointer[runViews]
+	saving  map[*record]bool              // those that have a save; guarded by Store.mu
+	stale   staleness                     // what standing does not know yet; guarded by Store.mu
+
+	standing standing
 
 	saved    []policy.Save   // the last ones of this mount; guarded by Store.mu
 	foretold map[string]bool // versions that dry_run has kept from being pruned, and said so; guarded by Store.mu
@@ -210,13 +213,11 @@ func (s *Store) bury(rec *record) {
 	}
 }
 
-// change runs f with Store.mu held and drops what was derived from the old
-// state of the run. Needs rec.mu.
+// change runs f with Store.mu held and says that what was derived from the old
+// state of the record is not true any more. Needs rec.mu.
 func (s *Store) change(rec *record, f func()) {
 	s.mu.Lock()
 	f()
-	r := rec.run
-	r.views.Store(nil)
-	s.generation.Add(1)
+	s.noteChange(rec)
 	s.mu.Unlock()
 }

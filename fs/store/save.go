@@ -353,9 +353,9 @@ func (s *Store) awaitSealed(rec *record) {
 func (s *Store) hurryOthers(rec *record) {
 	var before []*save
 	s.mu.RLock()
-	for _, other := range rec.run.records {
-		if n := len(other.saves); n > 0 && other != rec {
-			before = append(before, other.saves[n-1])
+	for other := range rec.run.saving {
+		if other != rec {
+			before = append(before, other.saves[len(other.saves)-1])
 		}
 	}
 	s.mu.RUnlock()
@@ -378,7 +378,7 @@ func (s *Store) hurryOthers(rec *record) {
 // checkpoint of it is deleted: the trainer makes room for what it has saved, and
 // that must not be lost should it die now. Called without locks.
 func (s *Store) concludeRun(rec *record) {
-	for _, other := range s.recordsOf(rec.run) {
+	for _, other := range s.savingIn(rec.run) {
 		if other == rec {
 			continue
 		}

@@ -60,7 +60,7 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		return Attr{}, err
 	}
 	if changed != nil {
-		s.viewsChanged(changed.run)
+		s.viewsChanged(changed)
 	}
 	return s.Attr(p, id)
 }
@@ -374,7 +374,7 @@ func (s *Store) annotate(p string, id Ident, name string, change func(b string) 
 		return nil
 	})
 	if err == nil && changed != nil && name == disk.AccessACL {
-		s.viewsChanged(changed.run)
+		s.viewsChanged(changed)
 	}
 	return err
 }

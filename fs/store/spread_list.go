@@ -55,8 +55,8 @@ func (s *Store) savedFiles(dir string) (recs []*record) {
 	if r == nil {
 		return nil
 	}
-	for _, rec := range r.records {
-		if rec.spread() && len(rec.saves) > 0 {
+	for rec := range r.saving {
+		if rec.spread() {
 			recs = append(recs, rec)
 		}
 	}

@@ -285,21 +285,12 @@ func (b *bench) shows(when string, want map[string]string) {
 func (b *bench) checkViews() error {
 	var errs []error
 	for _, r := range b.runsSorted() {
-		rv := b.viewsOf(r)
-		targets := map[string]int{"latest": rv.views.Latest.Target, "resume": rv.views.Resume.Target, "best": rv.views.Best.Target}
-		for n, i := range rv.views.ByEpoch {
-			targets[fmt.Sprintf("by-epoch/%d", n)] = i
-		}
-		for n, i := range rv.views.ByStep {
-			targets[fmt.Sprintf("by-step/%d", n)] = i
-		}
-		for name, i := range targets {
-			if v := rv.version(i); v != nil {
-				if _, err := b.loadVersion(v); err != nil {
-					errs = append(errs, fmt.Errorf("view %s: %w", path.Join(r.path, name), err))
-				}
+		for name, v := range b.leadTo(r) {
+			if _, err := b.loadVersion(v); err != nil {
+				errs = append(errs, fmt.Errorf("view %s: %w", path.Join(r.path, name), err))
 			}
 		}
+		errs = append(errs, b.checkStanding(r))
 	}
 	return errors.Join(errs...)
 }
@@ -426,13 +417,12 @@ func (b *bench) tokens() map[string]string {
 		out[name] = token
 	}
 	r := b.runAt("")
-	rv := b.viewsOf(r)
 	for _, view := range []string{"latest", "resume", "best"} {
 		token, err := b.view(view)
 		add(view, token, err)
 	}
-	for index, numbers := range map[Index]map[int64]int{ByEpoch: rv.views.ByEpoch, ByStep: rv.views.ByStep} {
-		for n := range numbers {
+	for _, index := range []Index{ByEpoch, ByStep} {
+		for _, n := range b.Numbers("", index) {
 			view := fmt.Sprintf("%s/%d", index, n)
 			token, err := b.view(view)
 			add(view, token, err)

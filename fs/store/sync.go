@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +18,11 @@ func (s *Store) SyncDir(p string) error {
 	if at := s.at(p); at.rec != nil {
 		return s.syncRecord(at.rec, at.rel)
 	}
-	for _, rec := range s.recordsAt(p) {
+	var saving []*record
+	if r := s.runAt(p); r != nil {
+		saving = s.savingIn(r)
+	}
+	for _, rec := range saving {
 		if err := s.syncRecord(rec, ""); err != nil {
 			return err
 		}
@@ -143,6 +149,13 @@ func (s *Store) recordsAt(dir string) []*record {
 		return nil
 	}
 	return s.recordsOf(r)
+}
+
+// savingIn lists the records of a run that have a save.
+func (s *Store) savingIn(r *run) []*record {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.saving))
 }
 
 func (s *Store) recordsOf(r *run) []*record {

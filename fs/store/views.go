@@ -2,27 +2,17 @@ package store
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"ckptfs/fs/store/disk"
-	"ckptfs/layout"
 	"ckptfs/policy"
 )
-
-// runViews is what the views of a run resolve to, worked out once per change.
-type runViews struct {
-	candidates []policy.Checkpoint
-	versions   []*Version // parallel; nil where there is no version
-	views      policy.Views
-}
 
 // Target is what a view name leads to: a version, or an index of numbers.
 type Target struct {
@@ -40,127 +30,12 @@ const (
 	ByStep  Index = "by-step"
 )
 
-// candidates lists every checkpoint of a run as the policy sees it.
-func (s *Store) candidates(r *run) *runViews {
-	rv := new(runViews)
-	add := func(c policy.Checkpoint, v *Version) {
-		rv.candidates = append(rv.candidates, c)
-		rv.versions = append(rv.versions, v)
-	}
-	also := map[*record][]layout.Kind{}
-	for _, a := range s.aliasesOf(r) {
-		also[a.target] = append(also[a.target], a.kind)
-	}
-	for _, rec := range s.recordsOf(r) {
-		if rec.pointer() {
-			continue
-		}
-		rec.mu.RLock()
-		c := policy.Checkpoint{
-			Name: rec.name, Kind: rec.match.Kind, Also: also[rec], Saving: len(rec.saves) > 0, Pinned: s.pinned(rec.path()),
-		}
-		switch {
-		case rec.committed != nil:
-			add(s.spoilt(describe(c, rec.committed, policy.Committed, rec.readers.Load() > 0), rec.committed), rec.committed)
-		case len(rec.saves) > 0:
-			c.State, c.Reason = rec.saveState(s)
-			c.Epoch, c.Step, c.GlobalStep = rec.match.Epoch, rec.match.Step, rec.match.GlobalStep
-			add(c, nil)
-		case rec.natural:
-			c.State, c.Reason = policy.Invalid, rec.invalid
-			c.Epoch, c.Step, c.GlobalStep = rec.match.Epoch, rec.match.Step, rec.match.GlobalStep
-			add(c, nil)
-		}
-		c.Saving = false // a save takes nothing from the earlier versions
-		for _, v := range rec.history {
-			c.Also = nil // a link leads to what is live
-			add(s.spoilt(describe(c, v, policy.History, false), v), v)
-		}
-		rec.mu.RUnlock()
-	}
-	sort.Sort(byProgress{rv})
-	return rv
-}
-
 // policyOf is the configuration for a run. Called without locks.
 func (s *Store) policyOf(r *run) policy.Config {
 	s.mu.RLock()
 	shown := r.shown()
 	s.mu.RUnlock()
 	return s.cfg.For(shown, r.layout())
-}
-
-// byProgress orders candidates as a person reads them: the least advanced first,
-// then by name, the newest version of a name first.
-type byProgress struct{ *runViews }
-
-func (o byProgress) Len() int { return len(o.candidates) }
-
-func (o byProgress) Swap(i, j int) {
-	o.candidates[i], o.candidates[j] = o.candidates[j], o.candidates[i]
-	o.versions[i], o.versions[j] = o.versions[j], o.versions[i]
-}
-
-func (o byProgress) Less(i, j int) bool {
-	a, b := o.candidates[i], o.candidates[j]
-	if c := a.Progress.Compare(b.Progress); c != 0 {
-		return c < 0
-	}
-	if a.Name != b.Name {
-		return a.Name < b.Name
-	}
-	return a.ID > b.ID
-}
-
-func describe(c policy.Checkpoint, v *Version, state policy.State, open bool) policy.Checkpoint {
-	c.ID, c.Progress, c.State = v.ID, v.Progress, state
-	c.CommittedAt, c.Size, c.Metrics, c.BestName = v.CommittedAt, v.Size, v.Metrics, v.BestName
-	c.InUse = open || v.views.Load() > 0
-	return c
-}
-
-// saveState says how the newest save of a record stands. Needs mu.
-func (rec *record) saveState(s *Store) (policy.State, string) {
-	sv := rec.saves[len(rec.saves)-1]
-	quiet := s.clock.Now().Sub(sv.changed) > s.cfg.Save.Settle
-	if lacks := sv.lacks(); len(lacks) > 0 && quiet && !s.hasWriters(rec) && !sv.sealed {
-		return policy.Incomplete, joinWords(lacks)
-	}
-	return policy.Saving, "a save is under way"
-}
-
-// viewsOf resolves the views of a run; the answer is kept until something
-// changes.
-func (s *Store) viewsOf(r *run) *runViews {
-	if rv := r.views.Load(); rv != nil {
-		return rv
-	}
-	for again := 0; ; again++ {
-		before := s.generation.Load()
-		rv := s.candidates(r)
-		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))
-		s.mu.Lock()
-		same := s.generation.Load() == before
-		if same {
-			r.views.Store(rv)
-		}
-		s.mu.Unlock()
-		if same || again == viewTries {
-			return rv
-		}
-	}
-}
-
-// viewTries is how often views are resolved anew because something changed
-// meanwhile: a version that moved from one name to another may have been missed
-// under both.
-const viewTries = 20
-
-func (rv *runViews) version(i int) *Version {
-	if i < 0 {
-		return nil
-	}
-	return rv.versions[i]
 }
 
 func (s *Store) runAt(dir string) *run {
@@ -182,25 +57,26 @@ func (s *Store) View(dir, name string) (Target, bool) {
 		return Target{}, false
 	}
 	name = strings.TrimPrefix(name, "@")
-	rv := s.viewsOf(r)
+	x := s.standingOf(r)
+	defer x.mu.Unlock()
 	n := s.cfg.Views
-	resolved := func(res policy.Resolution) (Target, bool) {
-		v := rv.version(res.Target)
+	resolved := func(slot int) (Target, bool) {
+		v := x.version(slot)
 		return Target{Version: v}, v != nil
 	}
 	switch {
 	case name == "":
 		return Target{}, false
 	case name == n.Latest:
-		return resolved(rv.views.Latest)
+		return resolved(x.index.Latest())
 	case name == n.Resume:
-		return resolved(rv.views.Resume)
+		return resolved(x.index.Resume())
 	case name == n.Best:
-		return resolved(rv.views.Best)
+		return resolved(x.index.Best())
 	case name == n.ByEpoch:
-		return Target{Index: ByEpoch}, len(rv.views.ByEpoch) > 0
+		return Target{Index: ByEpoch}, x.index.HasEpochs()
 	case name == n.ByStep:
-		return Target{Index: ByStep}, len(rv.views.ByStep) > 0
+		return Target{Index: ByStep}, x.index.HasSteps()
 	}
 	return Target{}, false
 }
@@ -238,14 +114,14 @@ func (s *Store) Numbers(dir string, index Index) []int64 {
 	if r == nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(s.viewsOf(r).numbers(index)))
-}
-
-func (rv *runViews) numbers(index Index) map[int64]int {
-	if index == ByEpoch {
-		return rv.views.ByEpoch
+	x := s.standingOf(r)
+	defer x.mu.Unlock()
+	list := x.index.Epochs()
+	if index == ByStep {
+		list = x.index.Steps()
 	}
-	return rv.views.ByStep
+	slices.Sort(list)
+	return list
 }
 
 // Numbered resolves one entry of an index; only the plain decimal form is one.
@@ -255,11 +131,12 @@ func (s *Store) Numbered(dir string, index Index, name string) *Version {
 	if err != nil || strconv.FormatInt(n, 10) != name || r == nil {
 		return nil
 	}
-	rv := s.viewsOf(r)
-	if i, ok := rv.numbers(index)[n]; ok {
-		return rv.version(i)
+	x := s.standingOf(r)
+	defer x.mu.Unlock()
+	if index == ByEpoch {
+		return x.version(x.index.Epoch(n))
 	}
-	return nil
+	return x.version(x.index.Step(n))
 }
 
 // Hold keeps a version on disk while a view of it is known to the kernel; let go
@@ -274,29 +151,6 @@ func (v *Version) Unhold() { v.views.Add(-1) }
 func (s *Store) leftView(v *Version) {
 	v.left.Store(s.clock.Now().UnixNano())
 	s.opts.Notify.Version(v)
-}
-
-// viewsMoved tells the kernel that the views of a run may lead elsewhere.
-func (s *Store) viewsMoved(r *run) { s.eachView(r, s.opts.Notify.Entry) }
-
-// viewsChanged tells it that what they show has other owners, modes or lists: a
-// view shows the inodes of the live names as nodes of its own.
-func (s *Store) viewsChanged(r *run) { s.eachView(r, s.opts.Notify.Attributes) }
-
-func (s *Store) eachView(r *run, tell func(dir, name string)) {
-	s.mu.RLock()
-	dir := r.path
-	s.mu.RUnlock()
-	n := s.cfg.Views
-	for _, name := range []string{n.Latest, n.Resume, n.Best} {
-		tell(dir, name)
-		tell(dir, "@"+name)
-	}
-	for index, name := range map[Index]string{ByEpoch: n.ByEpoch, ByStep: n.ByStep} {
-		for _, number := range s.Numbers(dir, index) {
-			tell(path.Join(dir, name), strconv.FormatInt(number, 10))
-		}
-	}
 }
 
 // VersionAttr describes a path of a version. A file has the st_ino of its live

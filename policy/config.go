@@ -27,6 +27,11 @@ type ViewNames struct {
 	Style                                 string // dir | symlink
 }
 
+// Names lists all of them, in the order of listings. One may be "".
+func (n ViewNames) Names() []string {
+	return []string{n.Latest, n.Resume, n.Best, n.ByEpoch, n.ByStep}
+}
+
 // ResumePolicy says which checkpoint resume/ resolves to. A kind that Order
 // leaves out is never resumed from.
 type ResumePolicy struct {

@@ -46,7 +46,7 @@ func (s *Store) noteAlias(p string) {
 	r := s.runs[dir]
 	if was != link && r != nil {
 		r.stale.links = true
-		s.generation.Add(1)
+		s.unresolved(r)
 	}
 	s.mu.Unlock()
 	if was != link && r != nil {

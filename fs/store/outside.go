@@ -214,6 +214,9 @@ func (s *Store) lookLaterAt(p string, after time.Duration) {
 	})
 }
 
+// Watched reports whether every change from outside is heard of.
+func (s *Store) Watched() bool { return s.unwatched() == "" }
+
 // unwatched is what status says of directories that are not watched.
 func (s *Store) unwatched() string {
 	switch {

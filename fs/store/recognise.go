@@ -168,7 +168,7 @@ func (s *Store) relayout(r *run, l *layout.Layout, why string) {
 			r.fits.Store(l)
 			r.why = s.whyLayout(l, why)
 			r.stale.all = true
-			s.generation.Add(1)
+			s.unresolved(r)
 		}
 		s.mu.Unlock()
 		for _, rec := range records {

@@ -127,11 +127,11 @@ func (s *Store) moveRuns(from, to string, deleted []*trashed) {
 		r.path = to + strings.TrimPrefix(r.path, from)
 		r.stale.all = true
 		s.runs[r.path] = r
+		s.unresolved(r)
 	}
 	for _, t := range deleted {
 		t.Run = to + strings.TrimPrefix(t.Run, from)
 	}
-	s.generation.Add(1)
 	s.mu.Unlock()
 }
 

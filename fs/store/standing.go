@@ -60,7 +60,18 @@ func (s *Store) noteChange(rec *record) {
 	} else {
 		delete(r.saving, rec)
 	}
+	s.unresolved(r)
+}
+
+// unresolved says that the views of a run may lead elsewhere, and tells of the
+// listings that show them. Needs Store.mu.
+func (s *Store) unresolved(r *run) {
 	s.generation.Add(1)
+	s.opts.Notify.Dir(r.path)
+	for _, index := range []string{s.cfg.Views.ByEpoch, s.cfg.Views.ByStep} {
+		s.opts.Notify.Dir(path.Join(r.path, index))
+		s.opts.Notify.Dir(path.Join(r.path, "@"+index))
+	}
 }
 
 // standingTries is how often records are described anew because some changed

@@ -74,7 +74,6 @@ type openFile interface {
 type openDir interface {
 	fusefs.FileReaddirenter
 	fusefs.FileSeekdirer
-	fusefs.FileFsyncdirer
 }
 
 var (

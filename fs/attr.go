@@ -77,32 +77,34 @@ func fill(out *fuse.Attr, a *store.Attr) {
 	out.Ctime, out.Ctimensec = uint64(a.Ctime.Sec), uint32(a.Ctime.Nsec)
 }
 
-// validity says how long an entry and its attributes may be believed.
-func validity(a *store.Attr) (entry, attr time.Duration) {
+// validity says how long an entry and its attributes may be believed. A directory
+// that goes although nobody has asked the kernel to remove it is looked up again:
+// its attributes are taken back, without which no path leads through it.
+func (m *mount) validity(a *store.Attr) (entry, attr time.Duration) {
 	switch {
 	case a.Volatile:
 		return 0, 0
 	case !a.Checkpoint:
 		return fleeting, fleeting
 	case a.Staged && a.IsDir():
-		return fleeting, 0 // every publication changes its listing and its times
-	case a.IsDir():
-		return fleeting, lasting // the pruner may take it
+		return fleeting, fleeting // every publication changes its times
+	case a.IsDir() && !m.store.Watched():
+		return fleeting, lasting
 	default:
 		return lasting, lasting
 	}
 }
 
-func fillEntry(out *fuse.EntryOut, a *store.Attr) {
+func (m *mount) fillEntry(out *fuse.EntryOut, a *store.Attr) {
 	fill(&out.Attr, a)
-	entry, attr := validity(a)
+	entry, attr := m.validity(a)
 	out.SetEntryTimeout(entry)
 	out.SetAttrTimeout(attr)
 }
 
-func fillAttr(out *fuse.AttrOut, a *store.Attr) {
+func (m *mount) fillAttr(out *fuse.AttrOut, a *store.Attr) {
 	fill(&out.Attr, a)
-	_, attr := validity(a)
+	_, attr := m.validity(a)
 	out.SetTimeout(attr)
 }
 

@@ -19,7 +19,13 @@ import (
 // Requests that make something bring the umask of the caller along.
 type rawFS struct {
 	fuse.RawFileSystem
-	endings *ending
+	m *mount
+}
+
+// Init implements fuse.RawFileSystem.
+func (r rawFS) Init(server *fuse.Server) {
+	r.m.server = server
+	r.RawFileSystem.Init(server)
 }
 
 // Open implements fuse.RawFileSystem.
@@ -47,22 +53,10 @@ func (r rawFS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out 
 	return r.RawFileSystem.Mknod(cancel, in, name, out)
 }
 
-// Rename implements fuse.RawFileSystem.
-func (r rawFS) Rename(cancel <-chan struct{}, in *fuse.RenameIn, name, newName string) fuse.Status {
-	defer r.endings.end(cancel)
-	return r.RawFileSystem.Rename(cancel, in, name, newName)
-}
-
 // Lookup implements fuse.RawFileSystem.
 func (r rawFS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	defer r.endings.end(cancel)
+	defer r.m.endings.end(cancel)
 	return r.RawFileSystem.Lookup(cancel, in, name, out)
-}
-
-// ReadDirPlus implements fuse.RawFileSystem: it looks up what it lists.
-func (r rawFS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	defer r.endings.end(cancel)
-	return r.RawFileSystem.ReadDirPlus(cancel, in, out)
 }
 
 // requestOf is the channel that tells the request of a handler from all others

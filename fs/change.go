@@ -23,9 +23,9 @@ func (d *dir) Create(ctx context.Context, name string, flags, mode uint32, out *
 	if err != nil {
 		return nil, nil, 0, d.m.errno("create "+join(p, name), err)
 	}
-	fillEntry(out, &a)
+	d.touch()
 	h, fuseFlags := d.m.handle(f, flags, c)
-	return d.child(ctx, &a), h, fuseFlags, 0
+	return d.child(ctx, name, &a, out), h, fuseFlags, 0
 }
 
 // Mkdir makes a directory.
@@ -67,8 +67,8 @@ func (d *dir) Link(ctx context.Context, target fusefs.InodeEmbedder, name string
 	if err != nil {
 		return nil, d.m.errno("link "+p, err)
 	}
-	fillEntry(out, &a)
-	return d.child(ctx, &a), 0
+	d.touch()
+	return d.child(ctx, name, &a, out), 0
 }
 
 func (d *dir) entry(ctx context.Context, doing, name string, out *fuse.EntryOut, f func(p string) (store.Attr, error)) (*fusefs.Inode, syscall.Errno) {
@@ -81,8 +81,8 @@ func (d *dir) entry(ctx context.Context, doing, name string, out *fuse.EntryOut,
 	if err != nil {
 		return nil, d.m.errno(doing+" "+join(p, name), err)
 	}
-	fillEntry(out, &a)
-	return d.child(ctx, &a), 0
+	d.touch()
+	return d.child(ctx, name, &a, out), 0
 }
 
 // Unlink removes a name.
@@ -107,6 +107,7 @@ func (d *dir) Rmdir(ctx context.Context, name string) syscall.Errno {
 
 // removed turns "no such entry" into EROFS for the name of a view.
 func (d *dir) removed(p, name, doing string, err error) syscall.Errno {
+	d.touch()
 	errno := d.m.errno(doing+" "+join(p, name), err)
 	if errno == syscall.ENOENT {
 		if _, ok := d.m.store.View(p, name); ok {
@@ -133,6 +134,7 @@ func (d *dir) Rename(ctx context.Context, name string, newParent fusefs.InodeEmb
 	}
 	d.m.endings.add(requestOf(ctx), release) // go-fuse moves the nodes yet
 	err := d.m.store.Rename(join(p, name), join(q, newName), uint(flags), caller(ctx))
+	to.touch()
 	return d.removed(p, name, "rename to "+join(q, newName)+" of", err)
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sort"
 	"strings"
 	"syscall"
 
@@ -21,6 +20,7 @@ import (
 type controlDir struct {
 	readOnly
 	fusefs.Inode
+	shown
 	m *mount
 }
 
@@ -111,17 +111,19 @@ func (d *controlDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.A
 	return 0
 }
 
-func (d *controlDir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	return &listing{load: func() ([]fuse.DirEntry, syscall.Errno) {
-		out := []fuse.DirEntry{
-			{Name: "control", Mode: unix.S_IFREG}, {Name: "verify", Mode: unix.S_IFREG}, {Name: versionsName, Mode: unix.S_IFDIR},
-		}
-		for name := range reports {
-			out = append(out, fuse.DirEntry{Name: name, Mode: unix.S_IFREG})
-		}
-		sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
-		return out, 0
-	}}, 0, 0
+func (d *controlDir) OpendirHandle(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	return d.open(directory{d, d.settled, d.list, nil}, flags)
+}
+
+func (d *controlDir) list(bool) ([]entry, syscall.Errno) {
+	out := []entry{
+		{DirEntry: fuse.DirEntry{Name: "control", Mode: unix.S_IFREG}}, {DirEntry: fuse.DirEntry{Name: "verify", Mode: unix.S_IFREG}},
+		{DirEntry: fuse.DirEntry{Name: versionsName, Mode: unix.S_IFDIR}},
+	}
+	for name := range reports {
+		out = append(out, entry{DirEntry: fuse.DirEntry{Name: name, Mode: unix.S_IFREG}})
+	}
+	return out, 0
 }
 
 // controlFile is one of them. Its size reads as 0: it is known when it is read.

@@ -2,13 +2,14 @@ package fs
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sys/unix"
 
 	"ckptfs/fs/store"
 )
@@ -17,8 +18,15 @@ import (
 // name lives: what a save or a commit changes is what the store answers.
 type dir struct {
 	fusefs.Inode
+	shown
 	m    *mount
 	last atomic.Pointer[store.Attr] // what it was when it had a name
+}
+
+// ofCheckpoint reports whether the directory is one of a checkpoint.
+func (d *dir) ofCheckpoint() bool {
+	last := d.last.Load()
+	return last != nil && last.Checkpoint
 }
 
 // hold takes the path of the directory, which stays true until it is released.
@@ -46,21 +54,27 @@ func (d *dir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fus
 	} else if e != 0 {
 		return nil, e
 	}
-	fillEntry(out, &a)
-	return d.child(ctx, &a), 0
+	return d.child(ctx, name, &a, out), 0
 }
 
-// child is the node of a live entry. go-fuse finds the one that is known
-// already by its identity.
-func (d *dir) child(ctx context.Context, a *store.Attr) *fusefs.Inode {
-	if a.IsDir() {
-		n := &dir{m: d.m}
-		n.last.Store(a)
-		return d.NewInode(ctx, n, stable(a))
+// child answers with the node of a live entry: the one that is known under the
+// name, or else one that go-fuse replaces by what it knows of the same identity.
+func (d *dir) child(ctx context.Context, name string, a *store.Attr, out *fuse.EntryOut) *fusefs.Inode {
+	n := d.GetChild(name)
+	if n == nil || n.StableAttr() != stable(a) {
+		var node fusefs.InodeEmbedder = &file{m: d.m}
+		if a.IsDir() {
+			node = &dir{m: d.m}
+		}
+		n = d.NewInode(ctx, node, stable(a))
 	}
-	n := d.NewInode(ctx, &file{m: d.m}, stable(a))
-	if f, ok := n.Operations().(*file); ok {
-		f.last.Store(&sighting{*a, time.Now()})
+	d.m.fillEntry(out, a)
+	switch node := n.Operations().(type) {
+	case *dir:
+		node.last.Store(a)
+		node.time(&out.Attr)
+	case *file:
+		node.last.Store(&sighting{*a, time.Now()})
 	}
 	return n
 }
@@ -73,7 +87,7 @@ func (d *dir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut)
 	if last := d.last.Load(); errno != 0 && last != nil {
 		gone := *last
 		gone.Nlink, gone.Volatile = 0, true
-		fillAttr(out, &gone)
+		d.m.fillAttr(out, &gone)
 		return 0
 	} else if errno != 0 {
 		return errno
@@ -83,7 +97,8 @@ func (d *dir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut)
 		return d.m.errno("stat "+p, err)
 	}
 	d.last.Store(&a)
-	fillAttr(out, &a)
+	d.m.fillAttr(out, &a)
+	d.time(&out.Attr)
 	return 0
 }
 
@@ -94,11 +109,16 @@ func (d *dir) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.SetAttr
 	if errno != 0 {
 		return errno
 	}
-	a, err := d.m.store.SetAttr(p, store.Ident{}, nil, changeOf(in), caller(ctx))
+	ch := changeOf(in)
+	a, err := d.m.store.SetAttr(p, store.Ident{}, nil, ch, caller(ctx))
 	if err != nil {
 		return d.m.errno("change "+p, err)
 	}
-	fillAttr(out, &a)
+	if ch.Mtime != nil {
+		d.timeSet()
+	}
+	d.m.fillAttr(out, &a)
+	d.time(&out.Attr)
 	out.Ino = d.StableAttr().Ino // go-fuse does not say it here
 	return 0
 }
@@ -116,42 +136,59 @@ func (d *dir) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 	return 0
 }
 
-// OpendirHandle takes the listing at the first read. Only what is committed may
-// be cached: a commit tells the kernel.
-func (d *dir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+// OpendirHandle takes the listing at the first read.
+func (d *dir) OpendirHandle(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	return d.open(directory{d, d.settled, d.list, d.child}, flags)
+}
+
+// settled says so of a plain directory too: others may have changed it beneath the
+// mount a moment ago, or within the same tick of its clock.
+func (d *dir) settled() bool {
+	if !d.shown.settled() {
+		return false
+	}
+	if d.ofCheckpoint() {
+		return true
+	}
 	p, release, errno := d.hold()
 	defer release()
 	if errno != 0 {
-		return nil, 0, errno
+		return false
 	}
-	h := &listing{load: d.list, sync: func() syscall.Errno { return d.Fsync(context.Background(), nil, 0) }}
-	if a, err := d.m.store.Attr(p, store.Ident{}); err == nil && a.Checkpoint && !a.Staged {
-		return h, fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE, 0
-	}
-	return h, 0, 0
+	a, err := d.m.store.Attr(p, store.Ident{})
+	return err == nil && time.Since(time.Unix(a.Mtime.Unix())) > inFlight
 }
 
 // list names the real entries, then the views.
-func (d *dir) list() ([]fuse.DirEntry, syscall.Errno) {
+func (d *dir) list(attributes bool) ([]entry, syscall.Errno) {
 	p, release, errno := d.hold()
 	defer release()
 	if errno != 0 {
 		return nil, errno
 	}
-	entries, err := d.m.store.ReadDir(p)
+	out, err := d.m.entries(p, attributes)
 	if err != nil {
 		return nil, d.m.errno("list "+p, err)
 	}
-	real := make(map[string]bool, len(entries))
-	out := make([]fuse.DirEntry, 0, len(entries)+5)
-	for _, e := range entries {
+	real := make(map[string]bool, len(out))
+	for _, e := range out {
 		real[e.Name] = true
-		out = append(out, fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: e.Ident.Ino})
 	}
 	for _, name := range d.m.store.Listed(p, func(name string) bool { return real[name] }) {
-		out = append(out, fuse.DirEntry{Name: name, Mode: d.m.viewMode()})
+		at := slices.Index(d.m.opts.Config.Views.Names(), strings.TrimPrefix(name, "@"))
+		out = append(out, entry{DirEntry: fuse.DirEntry{Name: name, Mode: d.m.viewMode(), Off: cookieView + uint64(at)}})
 	}
 	return out, 0
+}
+
+// entries names what is in a live directory.
+func (m *mount) entries(p string, attributes bool) ([]entry, error) {
+	if attributes {
+		list, err := m.store.ReadDirPlus(p)
+		return described(list), err
+	}
+	list, err := m.store.ReadDir(p)
+	return named(list), err
 }
 
 // Fsync is the trainer's word that what is in the directory is complete.
@@ -162,48 +199,4 @@ func (d *dir) Fsync(context.Context, fusefs.FileHandle, uint32) syscall.Errno {
 		return errno
 	}
 	return d.m.errno("fsync "+p, d.m.store.SyncDir(p))
-}
-
-// listing is an open directory. Its offsets are positions in a snapshot that is
-// taken anew when the reader starts over, so that a scan that removes what it
-// finds misses nothing.
-type listing struct {
-	load    func() ([]fuse.DirEntry, syscall.Errno)
-	sync    func() syscall.Errno
-	entries []fuse.DirEntry
-	loaded  bool
-	at      int
-}
-
-func (l *listing) Readdirent(context.Context) (*fuse.DirEntry, syscall.Errno) {
-	if !l.loaded {
-		entries, errno := l.load()
-		if errno != 0 {
-			return nil, errno
-		}
-		dots := []fuse.DirEntry{{Name: ".", Mode: unix.S_IFDIR}, {Name: "..", Mode: unix.S_IFDIR}}
-		l.entries, l.loaded = append(dots, entries...), true
-	}
-	if l.at >= len(l.entries) {
-		return nil, 0
-	}
-	e := l.entries[l.at]
-	l.at++
-	e.Off = uint64(l.at)
-	return &e, 0
-}
-
-func (l *listing) Seekdir(_ context.Context, off uint64) syscall.Errno {
-	if off == 0 {
-		l.loaded = false
-	}
-	l.at = int(min(off, 1<<30))
-	return 0
-}
-
-func (l *listing) Fsyncdir(context.Context, uint32) syscall.Errno {
-	if l.sync == nil {
-		return 0
-	}
-	return l.sync()
 }

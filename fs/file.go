@@ -75,7 +75,7 @@ func (n *file) Getattr(_ context.Context, fh fusefs.FileHandle, out *fuse.AttrOu
 	if err != nil {
 		return n.m.errno("stat "+p, err)
 	}
-	fillAttr(out, &a)
+	n.m.fillAttr(out, &a)
 	return 0
 }
 
@@ -96,7 +96,7 @@ func (n *file) Setattr(ctx context.Context, fh fusefs.FileHandle, in *fuse.SetAt
 		return n.m.errno("change "+p, err)
 	}
 	a.Volatile = a.Volatile || f != nil
-	fillAttr(out, &a)
+	n.m.fillAttr(out, &a)
 	out.Ino = n.StableAttr().Ino // go-fuse does not say it here
 	return 0
 }

@@ -10,27 +10,35 @@ import (
 )
 
 // notifier tells the kernel what it must forget. There is one goroutine for it
-// that holds no lock and that no request waits for.
+// that holds no lock. A request waits for it only when it has changed a listing
+// that the kernel was given: whoever is answered finds what he has done.
 //
 // It never sends FUSE_NOTIFY_INVAL_ENTRY or _DELETE: they wait, in a way that
 // not even SIGKILL ends, for the lock of the directory, and a request holds that
 // until it is answered. If the daemon is killed at such a moment neither can
 // go on: the writer and the daemon hang for ever (seen on 6.18, twice in a
 // hundred kills). Names that may come to mean something else have no lifetime
-// instead, and FUSE_NOTIFY_PRUNE, which takes no such lock, lets the kernel
-// forget the nodes of a view that nobody uses any more.
+// instead, or they lead to a directory, whose attributes are taken back: without
+// them no path leads through it. And FUSE_NOTIFY_PRUNE, which takes no such lock,
+// lets the kernel forget the nodes that nobody uses any more.
 type notifier struct {
-	mu      sync.Mutex
-	cond    sync.Cond
-	queue   []notice
-	queued  map[notice]bool
-	closed  bool
-	running sync.WaitGroup
+	known *known
+
+	mu       sync.Mutex
+	cond     sync.Cond // something was queued, or told
+	root     *fusefs.Inode
+	queue    []notice
+	queued   map[notice]bool
+	listings []*fusefs.Inode // directories whose names have changed: they go first
+	asked    int             // how many of them there were ever
+	told     int             // and of how many the kernel knows
+	closed   bool
+	running  sync.WaitGroup
 }
 
-// notice is about one directory or file, one name in a directory, or one version.
+// notice is about one file, one name in a directory, or one version.
 type notice struct {
-	path    string // of the directory, or of the file
+	path    string // of the directory of the name, or of the file
 	name    string
 	about   subject
 	version *store.Version // all that is known of it; nil for names and directories
@@ -39,8 +47,8 @@ type notice struct {
 type subject int
 
 const (
-	content    subject = iota // of the directory itself
-	entry                     // what the name leads to
+	content    subject = iota // of the file itself
+	meaning                   // what the name leads to
 	attributes                // of what lies there
 )
 
@@ -50,16 +58,57 @@ func newNotifier() *notifier {
 	return n
 }
 
-// Entry implements store.Notifier.
-func (n *notifier) Entry(dir, name string) { n.add(notice{path: dir, name: name, about: entry}) }
+// Entry implements store.Notifier. The name may have come or gone.
+func (n *notifier) Entry(dir, name string) {
+	n.Dir(dir)
+	n.add(notice{path: dir, name: name, about: meaning})
+}
 
 // Attributes implements store.Notifier.
 func (n *notifier) Attributes(dir, name string) {
 	n.add(notice{path: dir, name: name, about: attributes})
 }
 
-// Dir implements store.Notifier.
-func (n *notifier) Dir(path string) { n.add(notice{path: path}) }
+// Dir implements store.Notifier. What changes a checkpoint at once may change all
+// directories in it.
+func (n *notifier) Dir(path string) {
+	n.mu.Lock()
+	root := n.root
+	n.mu.Unlock()
+	if root == nil {
+		return // the kernel has not asked for anything yet
+	}
+	at := find(root, path)
+	if at == nil {
+		return // nor for this
+	}
+	nodes := []*fusefs.Inode{at}
+	if d, ok := at.Operations().(*dir); ok && d.ofCheckpoint() {
+		nodes = below(at, nil)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
+	for _, node := range nodes {
+		// In one step: who comes second awaits what the first has found.
+		if d, ok := node.Operations().(interface{ change() bool }); ok && d.change() {
+			n.listings = append(n.listings, node)
+			n.asked++
+			n.cond.Broadcast()
+		}
+	}
+}
+
+// await returns when the kernel knows of every listing that has changed so far.
+func (n *notifier) await() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for want := n.asked; n.told < want && !n.closed; {
+		n.cond.Wait()
+	}
+}
 
 // Version implements store.Notifier.
 func (n *notifier) Version(v *store.Version) { n.add(notice{version: v}) }
@@ -75,34 +124,49 @@ func (n *notifier) add(what notice) {
 	}
 	n.queued[what] = true
 	n.queue = append(n.queue, what)
-	n.cond.Signal()
+	n.cond.Broadcast()
 }
 
 func (n *notifier) start(root *fusefs.Inode, known *known) {
+	n.mu.Lock()
+	n.root, n.known = root, known
+	n.mu.Unlock()
 	n.running.Go(func() {
-		for {
-			what, ok := n.next()
-			if !ok {
-				return
-			}
-			what.tell(root, known)
+		for tell := n.next(); tell != nil; tell = n.next() {
+			tell()
 		}
 	})
 }
 
-func (n *notifier) next() (notice, bool) {
+// next waits for something to tell; nil is the end.
+func (n *notifier) next() (tell func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for len(n.queue) == 0 && !n.closed {
+	for len(n.queue) == 0 && len(n.listings) == 0 && !n.closed {
 		n.cond.Wait()
 	}
-	if n.closed {
-		return notice{}, false
+	switch {
+	case n.closed:
+		return nil
+	case len(n.listings) > 0:
+		nodes := n.listings
+		n.listings = nil
+		return func() { n.tellListings(nodes) }
 	}
 	what := n.queue[0]
 	n.queue = n.queue[1:]
 	delete(n.queued, what)
-	return what, true
+	return func() { what.tell(n.root, n.known) }
+}
+
+func (n *notifier) tellListings(nodes []*fusefs.Inode) {
+	for _, node := range nodes {
+		node.NotifyContent(0, 0)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told += len(nodes)
+	n.cond.Broadcast()
 }
 
 func (n *notifier) close() {
@@ -113,8 +177,21 @@ func (n *notifier) close() {
 	n.running.Wait()
 }
 
-// tell finds the directory among the nodes that the kernel knows; one that it
-// does not know has nothing to forget. Errors only say the same.
+// find is the node of a path, nil when the kernel does not know it.
+func find(root *fusefs.Inode, path string) *fusefs.Inode {
+	at := root
+	if path != "" {
+		for name := range strings.SplitSeq(path, "/") {
+			if at = at.GetChild(name); at == nil {
+				return nil
+			}
+		}
+	}
+	return at
+}
+
+// tell finds what it is about among the nodes that the kernel knows; what it does
+// not know it has not to forget. Errors only say the same.
 func (what notice) tell(root *fusefs.Inode, known *known) {
 	if what.version != nil {
 		if nodes := known.of(what.version); len(nodes) > 0 {
@@ -122,25 +199,23 @@ func (what notice) tell(root *fusefs.Inode, known *known) {
 		}
 		return
 	}
-	dir := root
-	if what.path != "" {
-		for name := range strings.SplitSeq(what.path, "/") {
-			if dir = dir.GetChild(name); dir == nil {
-				return
-			}
-		}
+	node := find(root, what.path)
+	if node != nil && what.about != content {
+		node = node.GetChild(what.name)
 	}
-	node := dir.GetChild(what.name)
-	switch {
-	case what.about == content:
-		dir.NotifyContent(0, 0)
-	case node == nil:
-	case what.about == entry:
-		dir.NotifyPrune(below(node, nil))
-	case what.about == attributes:
-		for _, n := range below(node, nil) {
-			n.NotifyContent(-1, 0) // what is cached of the content stays
-		}
+	if node == nil {
+		return
+	}
+	if what.about == content {
+		node.NotifyContent(0, 0)
+		return
+	}
+	nodes := below(node, nil)
+	for _, n := range nodes {
+		n.NotifyContent(-1, 0) // what is cached of the content stays
+	}
+	if what.about == meaning {
+		node.NotifyPrune(nodes)
 	}
 }
 

@@ -61,6 +61,7 @@ type mount struct {
 	panics      atomic.Int64
 	paths       *paths
 	endings     ending
+	server      *fuse.Server // set before the first request
 }
 
 // maxWrite is the largest request: what reaches the daemon without passthrough
@@ -157,7 +158,8 @@ func (m *mount) attach(backing *disk.Root) (*fuse.Server, error) {
 	o.DirectMount = true
 	o.ExtraCapabilities = fuse.CAP_ATOMIC_O_TRUNC | // the content is chosen at OPEN
 		fuse.CAP_DONT_MASK | // a list of the directory may go before the umask
-		fuse.CAP_SETXATTR_EXT // and a new list takes the setgid bit from some
+		fuse.CAP_SETXATTR_EXT | // and a new list takes the setgid bit from some
+		fuse.CAP_NO_OPENDIR_SUPPORT // listings without opening and closing
 	o.EnableAcl = true // the kernel checks the lists of the backing directory, not the modes alone
 	o.Options = append([]string{"default_permissions"}, m.opts.Options...)
 	if m.opts.ReadOnly {
@@ -169,7 +171,7 @@ func (m *mount) attach(backing *disk.Root) (*fuse.Server, error) {
 	if st, err := disk.Fstat(backing.Fd()); err == nil && st.Ino > 1 {
 		o.RootStableAttr = &fusefs.StableAttr{Ino: st.Ino}
 	}
-	server, err := fuse.NewServer(rawFS{fusefs.NewNodeFS(m.root, o), &m.endings}, m.opts.Mountpoint, &o.MountOptions)
+	server, err := fuse.NewServer(rawFS{fusefs.NewNodeFS(m.root, o), m}, m.opts.Mountpoint, &o.MountOptions)
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", m.opts.Mountpoint, err)
 	}

@@ -19,6 +19,7 @@ const versionsName = "versions"
 type versionsDir struct {
 	readOnly
 	fusefs.Inode
+	shown
 	m *mount
 }
 
@@ -65,8 +66,8 @@ func (d *versionsDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.
 }
 
 // OpendirHandle lists nothing: ls.json does, with what the versions are.
-func (d *versionsDir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	return &listing{load: func() ([]fuse.DirEntry, syscall.Errno) { return nil, 0 }}, 0, 0
+func (d *versionsDir) OpendirHandle(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	return d.open(directory{d, d.settled, func(bool) ([]entry, syscall.Errno) { return nil, 0 }, nil}, flags)
 }
 
 // manifestFile is the manifest of a version, made when it is opened.

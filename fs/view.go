@@ -20,6 +20,7 @@ import (
 type viewDir struct {
 	readOnly
 	fusefs.Inode
+	shown
 	m   *mount
 	v   *store.Version
 	rel string
@@ -71,22 +72,28 @@ func (d *viewDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 	if err != nil {
 		return nil, d.m.errno("look up "+rel+" in a view", err)
 	}
-	if a.IsDir() {
-		a.Blocks = 0
-	}
-	fill(&out.Attr, &a)
+	return d.child(ctx, name, &a, out), 0
+}
+
+// child is the node of an entry: the one that is known, for a version never changes.
+func (d *viewDir) child(ctx context.Context, name string, a *store.Attr, out *fuse.EntryOut) *fusefs.Inode {
+	fill(&out.Attr, a)
 	out.SetEntryTimeout(lasting)
 	out.SetAttrTimeout(lasting)
-	if !a.IsDir() {
-		n := &viewFile{m: d.m, v: d.v, rel: rel}
-		return d.NewInode(ctx, n, fusefs.StableAttr{Mode: a.Mode, Ino: a.Ident.Ino, Gen: a.Ident.Gen | viewGen}), 0
+	if a.IsDir() {
+		out.Blocks = 0
 	}
 	if known := d.GetChild(name); known != nil {
-		return known, 0 // a version never changes
+		return known
+	}
+	rel := join(d.rel, name)
+	if !a.IsDir() {
+		n := &viewFile{m: d.m, v: d.v, rel: rel}
+		return d.NewInode(ctx, n, fusefs.StableAttr{Mode: a.Mode, Ino: a.Ident.Ino, Gen: a.Ident.Gen | viewGen})
 	}
 	id := d.m.store.FreshIdent()
 	n := &viewDir{m: d.m, v: d.v, rel: rel}
-	return d.NewInode(ctx, n, fusefs.StableAttr{Mode: unix.S_IFDIR, Ino: id.Ino, Gen: viewGen}), 0
+	return d.NewInode(ctx, n, fusefs.StableAttr{Mode: unix.S_IFDIR, Ino: id.Ino, Gen: viewGen})
 }
 
 func (d *viewDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
@@ -100,20 +107,17 @@ func (d *viewDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.Attr
 	return 0
 }
 
-func (d *viewDir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	return &listing{load: d.list}, fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE, 0
+func (d *viewDir) OpendirHandle(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	return d.open(directory{d, d.settled, d.list, d.child}, flags)
 }
 
-func (d *viewDir) list() ([]fuse.DirEntry, syscall.Errno) {
-	entries, err := d.m.store.VersionList(d.v, d.rel)
-	if err != nil {
-		return nil, d.m.errno("list a view", err)
+func (d *viewDir) list(attributes bool) ([]entry, syscall.Errno) {
+	if attributes {
+		list, err := d.m.store.VersionListPlus(d.v, d.rel)
+		return described(list), d.m.errno("list a view", err)
 	}
-	out := make([]fuse.DirEntry, 0, len(entries))
-	for _, e := range entries {
-		out = append(out, fuse.DirEntry{Name: e.Name, Mode: e.Type})
-	}
-	return out, 0
+	list, err := d.m.store.VersionList(d.v, d.rel)
+	return named(list), d.m.errno("list a view", err)
 }
 
 func (d *viewDir) Getxattr(_ context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
@@ -184,6 +188,7 @@ func (n *viewFile) Getxattr(_ context.Context, attr string, dest []byte) (uint32
 type indexDir struct {
 	readOnly
 	fusefs.Inode
+	shown
 	m     *mount
 	index store.Index
 }
@@ -191,7 +196,8 @@ type indexDir struct {
 func (m *mount) indexNode(ctx context.Context, parent *fusefs.Inode, name string, index store.Index, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	m.fillVirtual(&out.Attr, unix.S_IFDIR|0o755) // writable by mode, as views are, so that a copy is
 	if known := parent.GetChild(name); known != nil {
-		if _, ok := known.Operations().(*indexDir); ok {
+		if d, ok := known.Operations().(*indexDir); ok {
+			d.time(&out.Attr)
 			return known, 0
 		}
 	}
@@ -228,22 +234,23 @@ func (d *indexDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 
 func (d *indexDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	d.m.fillVirtual(&out.Attr, unix.S_IFDIR|0o755)
+	d.time(&out.Attr)
 	return 0
 }
 
-func (d *indexDir) OpendirHandle(context.Context, uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	return &listing{load: d.list}, 0, 0
+func (d *indexDir) OpendirHandle(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	return d.open(directory{d, d.settled, d.list, nil}, flags)
 }
 
-func (d *indexDir) list() ([]fuse.DirEntry, syscall.Errno) {
+func (d *indexDir) list(bool) ([]entry, syscall.Errno) {
 	dir, release, ok := d.hold()
 	defer release()
 	if !ok {
 		return nil, syscall.ENOENT
 	}
-	var out []fuse.DirEntry
+	var out []entry
 	for _, n := range d.m.store.Numbers(dir, d.index) {
-		out = append(out, fuse.DirEntry{Name: strconv.FormatInt(n, 10), Mode: d.m.viewMode()})
+		out = append(out, entry{DirEntry: fuse.DirEntry{Name: strconv.FormatInt(n, 10), Mode: d.m.viewMode()}})
 	}
 	return out, 0
 }

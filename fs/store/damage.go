@@ -114,7 +114,6 @@ func (s *Store) noteProofs(v *Version, proofs []proof) error {
 	s.mu.Unlock()
 	if rec != nil {
 		s.viewsMoved(rec.run)
-		s.opts.Notify.Dir(s.pathOf(rec.run))
 	}
 	switch why := damageWords(list); {
 	case why != "" && why != damageWords(was):

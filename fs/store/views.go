@@ -93,7 +93,7 @@ func (s *Store) Listed(dir string, real func(name string) bool) []string {
 	}
 	n := s.cfg.Views
 	var names []string
-	for _, name := range []string{n.Latest, n.Resume, n.Best, n.ByEpoch, n.ByStep} {
+	for _, name := range n.Names() {
 		if _, ok := s.View(dir, "@"+name); name == "" || !ok {
 			continue
 		}

@@ -63,14 +63,6 @@ func (r rawFS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, ou
 // under way.
 func requestOf(ctx context.Context) <-chan struct{} { return ctx.Done() }
 
-// SetXAttr implements fuse.RawFileSystem.
-func (r rawFS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr string, data []byte) fuse.Status {
-	if in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0 {
-		in.Flags |= dropSetGID
-	}
-	return r.RawFileSystem.SetXAttr(cancel, in, attr, data)
-}
-
 // dropSetGID among the flags of a setxattr says that the caller is not in the
 // group of the file, and that a new access control list takes its setgid bit.
 const dropSetGID = 1 << 16

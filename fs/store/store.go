@@ -240,6 +240,7 @@ func (s *Store) prepare() (err error) {
 		return err
 	}
 	s.lock = lock
+	s.disk.Ours(stagingDir)
 	s.exchange = s.probeExchange()
 	return nil
 }

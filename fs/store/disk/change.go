@@ -43,6 +43,7 @@ func (r *Root) Unlink(op Op, p string) error {
 
 // Rmdir implements Disk.
 func (r *Root) Rmdir(op Op, p string) error {
+	defer r.kept.moved(p)
 	return wrap(op, "rmdir", p, r.at(p, func(dir int, base string) error {
 		return unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
 	}))
@@ -50,6 +51,8 @@ func (r *Root) Rmdir(op Op, p string) error {
 
 // Rename implements Disk.
 func (r *Root) Rename(op Op, from, to string, flags uint) error {
+	defer r.kept.moved(from)
+	defer r.kept.moved(to)
 	return wrap(op, "rename "+from+" to", to, r.at(from, func(fdir int, fbase string) error {
 		return r.at(to, func(tdir int, tbase string) error {
 			return again(func() error { return unix.Renameat2(fdir, fbase, tdir, tbase, flags) })
@@ -94,10 +97,10 @@ func (r *Root) Chtimes(op Op, p string, atime, mtime unix.Timespec) error {
 
 // Sync implements Disk. EINTR counts as a failure: what was lost is unknown.
 func (r *Root) Sync(op Op, p string) error {
-	f, err := r.Open(op, p, unix.O_RDONLY, 0)
-	if err != nil {
-		return err
+	fd, err := r.open(p, unix.O_RDONLY, 0)
+	if err == nil {
+		err = unix.Fsync(fd)
+		unix.Close(fd)
 	}
-	defer f.Close()
-	return wrap(op, "fsync", p, unix.Fsync(int(f.Fd())))
+	return wrap(op, "fsync", p, err)
 }

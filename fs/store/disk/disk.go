@@ -106,6 +106,9 @@ type Disk interface {
 	// Sub gives read-only access to the tree below path. Files that it opens are
 	// *os.File.
 	Sub(path string) fs.FS
+	// Ours says that below a directory this Disk alone renames and removes
+	// directories: those that it works in may stay open.
+	Ours(dir string)
 	// Close gives back what the Disk itself holds open.
 	Close() error
 }

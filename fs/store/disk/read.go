@@ -12,18 +12,24 @@ import (
 
 // Open implements Disk.
 func (r *Root) Open(op Op, p string, flags int, mode uint32) (*os.File, error) {
-	if flags&unix.O_PATH == 0 {
-		flags |= unix.O_NONBLOCK // a pipe may stand under the name
-	}
-	fd, err := r.openat(p, flags, mode)
-	const made = unix.O_CREAT | unix.O_EXCL
-	if err == nil && flags&unix.O_PATH == 0 && flags&made != made {
-		err = ordinary(fd)
-	}
+	fd, err := r.open(p, flags, mode)
 	if err != nil {
 		return nil, wrap(op, "open", p, err)
 	}
 	return os.NewFile(uintptr(fd), p), nil
+}
+
+func (r *Root) open(p string, flags int, mode uint32) (int, error) {
+	const made = unix.O_CREAT | unix.O_EXCL
+	fresh := flags&unix.O_PATH != 0 || flags&made == made
+	if !fresh {
+		flags |= unix.O_NONBLOCK // a pipe may stand under the name
+	}
+	fd, err := r.openat(p, flags, mode)
+	if err == nil && !fresh {
+		err = ordinary(fd)
+	}
+	return fd, err
 }
 
 // ordinary closes what is neither a file nor a directory.

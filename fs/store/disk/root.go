@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"fmt"
 	"os"
 	"path"
 	"strings"
@@ -14,6 +13,7 @@ import (
 // Root is the real Disk: a directory held open by descriptor.
 type Root struct {
 	dir       *os.File
+	kept      kept
 	noOpen2   atomic.Bool // the kernel or a seccomp filter has no openat2
 	quotaOnce sync.Once
 	hasQuotas bool // that statfs does not tell of; set by quotaOnce
@@ -29,8 +29,11 @@ func OpenRoot(name string) (*Root, error) {
 	return &Root{dir: dir}, nil
 }
 
-// Close gives the descriptor back.
-func (r *Root) Close() error { return r.dir.Close() }
+// Close gives the descriptors back.
+func (r *Root) Close() error {
+	r.kept.close()
+	return r.dir.Close()
+}
 
 // Fd is the descriptor of the directory itself.
 func (r *Root) Fd() int { return int(r.dir.Fd()) }
@@ -40,6 +43,14 @@ const longest = 3800
 
 // openat opens path beneath the root without following a symbolic link anywhere.
 func (r *Root) openat(p string, flags int, mode uint32) (int, error) {
+	if dir, base := path.Split(p); base != "" && dir != "" && r.kept.keeps(dir[:len(dir)-1]) {
+		d, err := r.directory(dir[:len(dir)-1])
+		if err != nil {
+			return -1, err
+		}
+		defer d.release()
+		return r.step(d.fd, base, flags, mode)
+	}
 	at, owned := r.Fd(), false
 	for len(p) > longest {
 		cut := strings.LastIndexByte(p[:longest], '/')
@@ -117,18 +128,15 @@ func walk(at int, p string, flags int, mode uint32) (int, error) {
 // at calls f with the directory that holds path and the last component.
 func (r *Root) at(p string, f func(dirfd int, base string) error) error {
 	dir, base := path.Split(p)
-	if dir == "" {
-		if base == "" {
-			base = "."
-		}
-		return f(r.Fd(), base)
+	if dir == "" && base == "" {
+		base = "."
 	}
-	fd, err := r.openat(strings.TrimSuffix(dir, "/"), unix.O_PATH|unix.O_DIRECTORY, 0)
+	d, err := r.directory(strings.TrimSuffix(dir, "/"))
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	return f(fd, base)
+	defer d.release()
+	return f(d.fd, base)
 }
 
 // wrap says what was being done to which path; errors.Is still sees the errno.
@@ -136,14 +144,33 @@ func wrap(op Op, verb, p string, err error) error {
 	if err == nil {
 		return nil
 	}
+	return &failure{op, verb, p, err}
+}
+
+// failure is an error of a call. Most are answers, that something is not there, and
+// nobody reads their words: they are put together for those who do.
+type failure struct {
+	op   Op
+	verb string
+	path string
+	err  error
+}
+
+// Error implements error.
+func (f *failure) Error() string {
+	p := f.path
 	if p == "" {
 		p = "."
 	}
-	if op == "" {
-		return fmt.Errorf("%s %s: %w", verb, p, err)
+	said := f.verb + " " + p + ": " + f.err.Error()
+	if f.op != "" {
+		said = string(f.op) + ": " + said
 	}
-	return fmt.Errorf("%s: %s %s: %w", op, verb, p, err)
+	return said
 }
+
+// Unwrap lets errors.Is see the errno.
+func (f *failure) Unwrap() error { return f.err }
 
 // again repeats a call that a signal interrupted.
 func again(f func() error) error {

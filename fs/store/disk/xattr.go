@@ -30,6 +30,11 @@ func (r *Root) held(p string, f func(path string) error) error {
 
 // Getxattr implements Disk.
 func (r *Root) Getxattr(p, name string, dest []byte) (n int, err error) {
+	if d, _ := r.kept.find(p); d != nil {
+		defer directory{d.fd, d, &r.kept}.release()
+		n, err = unix.Fgetxattr(d.fd, name, dest)
+		return n, wrap("", "getxattr "+name, p, err)
+	}
 	err = r.held(p, func(path string) error {
 		n, err = unix.Getxattr(path, name, dest)
 		return err

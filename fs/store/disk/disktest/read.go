@@ -216,6 +216,9 @@ func (m *Memory) Fits(disk.Op, string, int64, uint32, uint32) error { return nil
 // Close implements disk.Disk. The disk can be opened again.
 func (m *Memory) Close() error { return nil }
 
+// Ours implements disk.Disk.
+func (m *Memory) Ours(string) {}
+
 // Sub implements disk.Disk.
 func (m *Memory) Sub(p string) fs.FS { return below{m, p} }
 

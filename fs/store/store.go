@@ -206,7 +206,7 @@ func newStore(d disk.Disk, opts Options) *Store {
 		s.clock = systemClock{}
 	}
 	if s.procs == nil {
-		s.procs = proc.System{}
+		s.procs = new(proc.System)
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

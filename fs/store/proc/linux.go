@@ -6,14 +6,17 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // System is the Table of the machine.
 type System struct {
+	mu      sync.Mutex
+	watches map[uint32]*watch  // by process; alive when they were last asked for
+	threads map[uint32]*thread // by number, of processes that are watched
 	// Bound is how long a read of /proc/PID/stat may take while the process may be
 	// in execve; 0 means 50 ms.
 	Bound time.Duration
@@ -29,7 +32,13 @@ const (
 )
 
 // Process implements Table by /proc/TID/status, which never blocks.
-func (System) Process(tid uint32) uint32 { return readStatus(tid).tgid }
+func (s *System) Process(tid uint32) uint32 {
+	if tid == 0 {
+		return 0
+	}
+	tgid, _ := s.thread(tid)
+	return tgid
+}
 
 // status is what /proc/TID/status tells, zero when there is nothing to read.
 type status struct {
@@ -44,7 +53,7 @@ func readStatus(tid uint32) status {
 	if tid == 0 {
 		return status{}
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	b, err := readAll(procFile(tid, "status"))
 	if err != nil {
 		return status{}
 	}
@@ -65,7 +74,13 @@ func parseStatus(b []byte) status {
 }
 
 // Closing implements Table.
-func (s System) Closing(tid uint32) End {
+func (s *System) Closing(tid uint32) End {
+	if tid == 0 {
+		return End{}
+	}
+	if tgid, running := s.thread(tid); running {
+		return End{Tgid: tgid, Fate: Alive}
+	}
 	now := readStatus(tid)
 	end := End{Tgid: now.tgid}
 	if end.Tgid == 0 {
@@ -116,7 +131,7 @@ type stat struct {
 // holds exec_update_lock while it waits for our FLUSH, and stat waits for that
 // lock. ok is false when there was no answer in time; the read then ends by
 // itself once the FLUSH is answered.
-func (s System) stat(tid uint32, exiting bool) (st stat, ok bool, err error) {
+func (s *System) stat(tid uint32, exiting bool) (st stat, ok bool, err error) {
 	bound := s.Bound
 	if bound == 0 {
 		bound = 50 * time.Millisecond
@@ -130,7 +145,7 @@ func (s System) stat(tid uint32, exiting bool) (st stat, ok bool, err error) {
 	}
 	got := make(chan answer, 1)
 	go func() {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", tid))
+		b, err := readAll(procFile(tid, "stat"))
 		if err != nil {
 			got <- answer{err: err}
 			return
@@ -168,72 +183,4 @@ func parseStat(s string) (stat, error) {
 		return stat{}, fmt.Errorf("exit code: %w", err)
 	}
 	return stat{state: f[0][0], flags: flags, exitCode: code}, nil
-}
-
-// Watch implements Table by a pidfd.
-func (s System) Watch(tgid uint32) Watch {
-	w := &watch{system: s, tgid: tgid, fd: -1}
-	if tgid != 0 {
-		if fd, err := unix.PidfdOpen(int(tgid), 0); err == nil {
-			w.fd = fd
-		}
-	}
-	return w
-}
-
-type watch struct {
-	system System
-	tgid   uint32
-	fd     int
-}
-
-// pidfdInfo is struct pidfd_info of linux/pidfd.h in its first size.
-type pidfdInfo struct {
-	mask, cgroup             uint64
-	pid, tgid, ppid          uint32
-	ruid, rgid, euid, egid   uint32
-	suid, sgid, fsuid, fsgid uint32
-	exitCode                 int32
-}
-
-const (
-	pidfdGetInfo  = 0xC0<<24 | 64<<16 | 0xFF<<8 | 11 // _IOWR(0xFF, 11, 64 bytes), Linux 6.13
-	pidfdInfoExit = 1 << 3                           // Linux 6.15
-)
-
-// End implements Watch.
-func (w *watch) End() End {
-	end := End{Tgid: w.tgid}
-	if w.fd < 0 {
-		return end
-	}
-	poll := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}
-	if n, err := unix.Poll(poll, 0); err == nil && n == 0 {
-		end.Fate = Alive
-		return end
-	}
-	info := pidfdInfo{mask: pidfdInfoExit}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(w.fd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
-	if errno == 0 && info.mask&pidfdInfoExit != 0 {
-		end.Status = int(info.exitCode)
-		if end.Status == 0 {
-			end.Fate = ExitedZero
-		} else {
-			end.Fate = Died
-		}
-		return end
-	}
-	// Not reaped yet, or an older kernel: a zombie still has its line in /proc.
-	if st, ok, err := w.system.stat(w.tgid, true); ok && err == nil && (st.state == 'Z' || st.state == 'X') {
-		end.judge(st, w.tgid)
-	}
-	return end
-}
-
-// Close implements Watch.
-func (w *watch) Close() {
-	if w.fd >= 0 {
-		unix.Close(w.fd)
-		w.fd = -1
-	}
 }

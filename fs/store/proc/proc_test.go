@@ -58,7 +58,7 @@ func TestWatch(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			w := System{}.Watch(uint32(cmd.Process.Pid))
+			w := new(System).Watch(uint32(cmd.Process.Pid))
 			defer w.Close()
 			if end := w.End(); end.Fate != Alive {
 				t.Errorf("while it runs: %v", end)

@@ -10,9 +10,7 @@ import (
 func (s *Store) seal(sv *save, v verdict) {
 	sv.sealed = true
 	sv.through = make(chan struct{})
-	if sv.cancel != nil {
-		sv.cancel()
-	}
+	sv.unschedule()
 	s.change(sv.rec, func() {})
 	if err := s.carry(sv, &v); err != nil {
 		s.report("leave an open file behind", err)

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"path"
 	"strconv"
 	"time"
 
@@ -44,12 +43,12 @@ type draft struct {
 }
 
 // slot is where the draft lies before it is visible, and what it replaced after.
-func (d *draft) slot() string { return path.Join(d.save.drafts(), strconv.Itoa(d.n)+d.mark) }
+func (d *draft) slot() string { return d.save.drafts() + "/" + strconv.Itoa(d.n) + d.mark }
 
 // path is where its inode lies now.
 func (d *draft) path() string {
 	if d.visible {
-		return path.Join(d.save.tree(), d.rel)
+		return join(d.save.tree(), d.rel)
 	}
 	return d.slot()
 }
@@ -115,7 +114,7 @@ func (s *Store) publish(d *draft) error {
 	if d.visible || d.gone {
 		return nil
 	}
-	target := path.Join(d.save.tree(), d.rel)
+	target := join(d.save.tree(), d.rel)
 	st, err := s.disk.Stat(target)
 	switch {
 	case errors.Is(err, unix.ENOENT):
@@ -203,7 +202,7 @@ func (s *Store) settle(d *draft) {
 	}
 	d.save.rewritten[d.rel] = true // also when it was visible before it came to this save
 	s.report("finish a draft", s.finalize(d))
-	dir, name := split(path.Join(rec.dir(), d.rel))
+	dir, name := split(join(rec.dir(), d.rel))
 	s.opts.Notify.Entry(dir, name)
 }
 
@@ -224,7 +223,7 @@ func (s *Store) holdBack(d *draft, why string) {
 		}
 	}
 	d.visible, d.gone = false, true
-	if st, err := s.disk.Stat(path.Join(sv.tree(), d.rel)); err != nil || sv.found[d.rel] == st.Ino {
+	if st, err := s.disk.Stat(join(sv.tree(), d.rel)); err != nil || sv.found[d.rel] == st.Ino {
 		delete(sv.rewritten, d.rel)
 	}
 	if !rec.stranger(d.rel) {
@@ -233,13 +232,13 @@ func (s *Store) holdBack(d *draft, why string) {
 		// Before it goes: a recovery that finds neither it nor this would commit the rest.
 		s.report("write down what a save waits for", s.writeSaveNote("save:held", sv, true))
 	}
-	if err := s.intoQuarantine(from, path.Join(rec.dir(), d.rel), why); err != nil {
+	if err := s.intoQuarantine(from, join(rec.dir(), d.rel), why); err != nil {
 		s.report("keep a file in quarantine", err)
 	}
 	s.counters.Held.Add(1)
-	s.log.Warn("held back", "file", path.Join(rec.dir(), d.rel), "why", why)
-	s.event("quarantine", path.Join(rec.dir(), d.rel), why)
-	dir, name := split(path.Join(rec.dir(), d.rel))
+	s.log.Warn("held back", "file", join(rec.dir(), d.rel), "why", why)
+	s.event("quarantine", join(rec.dir(), d.rel), why)
+	dir, name := split(join(rec.dir(), d.rel))
 	s.opts.Notify.Entry(dir, name)
 	s.schedule(sv, s.pause(sv))
 	if len(sv.held) == 0 || !sv.attended() { // else its writer may go on with the other files
@@ -267,7 +266,7 @@ const lingers = 10 * time.Second
 // the save can be committed while somebody still holds the old one open or
 // mapped. Needs rec.mu.
 func (s *Store) detach(d *draft) error {
-	target := path.Join(d.save.tree(), d.rel)
+	target := join(d.save.tree(), d.rel)
 	if err := s.unshare(target); err != nil {
 		return err
 	}

@@ -245,9 +245,10 @@ func (s *Store) openFile(p string, id Ident, flags int, c Caller) (f *File, err 
 		}
 		return f, err
 	}
-	s.roomFor(at, c)
+	tgid := s.procs.Process(c.TID)
+	s.roomFor(at, c, tgid)
 	err = s.WithRoom(func() error {
-		f, err = s.openForWriting(at, id, flags, c.TID)
+		f, err = s.openForWriting(at, id, flags, c.TID, tgid)
 		return err
 	})
 	if err != nil {
@@ -260,9 +261,8 @@ func (s *Store) openFile(p string, id Ident, flags int, c Caller) (f *File, err 
 	return f, err
 }
 
-func (s *Store) openForWriting(at place, id Ident, flags int, tid uint32) (*File, error) {
+func (s *Store) openForWriting(at place, id Ident, flags int, tid, tgid uint32) (*File, error) {
 	rec := at.rec
-	tgid := s.procs.Process(tid)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	blind := s.arrive(tid)

@@ -10,13 +10,28 @@ import (
 // schedule sets when a save is judged next; it replaces an earlier setting.
 // Needs rec.mu.
 func (s *Store) schedule(sv *save, after time.Duration) {
-	if sv.cancel != nil {
-		sv.cancel()
-	}
+	sv.unschedule()
 	if s.readOnly {
 		return
 	}
-	sv.cancel = s.clock.AfterFunc(after, func() { s.spawn(func() { s.consider(sv) }) })
+	sv.due = s.clock.Now().Add(after)
+	sv.cancel = s.clock.AfterFunc(after, func() { s.spawn(func() { s.judge(sv) }) })
+}
+
+// unschedule takes the setting back. Needs rec.mu.
+func (sv *save) unschedule() {
+	if sv.cancel != nil {
+		sv.cancel()
+	}
+	sv.due = time.Time{}
+}
+
+// judge judges a save that is due.
+func (s *Store) judge(sv *save) {
+	rec := s.lockOf(sv)
+	sv.due = time.Time{}
+	rec.mu.Unlock()
+	s.consider(sv)
 }
 
 // housekeeping is how often the trash, old saves and the history are looked at.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"path"
 	"slices"
 	"sort"
 
@@ -129,7 +128,7 @@ func (s *Store) recordAttr(rec *record, rel string) (Attr, error) {
 	if !ok {
 		return Attr{}, unix.ENOENT
 	}
-	st, err := s.disk.Stat(path.Join(dir, rel))
+	st, err := s.disk.Stat(join(dir, rel))
 	if err != nil {
 		return Attr{}, err
 	}
@@ -190,7 +189,7 @@ func (s *Store) ReadDir(p string) ([]Dirent, error) {
 		if !ok {
 			return nil, unix.ENOENT
 		}
-		list, err := s.disk.ReadDir(path.Join(dir, at.rel))
+		list, err := s.disk.ReadDir(join(dir, at.rel))
 		return sorted(list, nil), err
 	}
 	// What is only staged is asked for first: it may be committed meanwhile, and
@@ -257,7 +256,7 @@ func (s *Store) reach(p string, id Ident, f func(backing string, rec *record) er
 	if !ok {
 		return unix.ENOENT
 	}
-	b := path.Join(dir, at.rel)
+	b := join(dir, at.rel)
 	if err := s.names(b, id); err != nil {
 		return err
 	}

@@ -38,22 +38,22 @@ func (s *Store) Create(p string, flags int, mode uint32, c Caller) (f *File, a A
 	if private(p) {
 		return nil, Attr{}, unix.EPERM
 	}
+	tgid := s.procs.Process(c.TID)
 	if at := s.placeOfNew(p, unix.S_IFREG); at.rec != nil {
-		s.roomFor(at, c)
+		s.roomFor(at, c, tgid)
 	}
 	err = s.WithRoom(func() error {
 		if at := s.placeOfNew(p, unix.S_IFREG); at.rec == nil {
 			f, a, err = s.createPlain(p, flags, mode, c)
 		} else {
-			f, a, err = s.create(at, flags, mode, c)
+			f, a, err = s.create(at, flags, mode, c, tgid)
 		}
 		return err
 	})
 	return f, a, err
 }
 
-func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr, error) {
-	tgid := s.procs.Process(c.TID)
+func (s *Store) create(at place, flags int, mode uint32, c Caller, tgid uint32) (*File, Attr, error) {
 	rec := at.rec
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -75,7 +75,7 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 		s.bury(rec)
 		return nil, Attr{}, err
 	}
-	target := path.Join(sv.tree(), at.rel)
+	target := join(sv.tree(), at.rel)
 	if _, err := s.disk.Stat(target); err == nil {
 		if flags&unix.O_EXCL != 0 {
 			return nil, Attr{}, unix.EEXIST
@@ -97,16 +97,24 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller) (*File, Attr,
 // makeDraft makes the inode of a new file, whose name is going to be in dir.
 func (s *Store) makeDraft(d *draft, flags int, mode uint32, c Caller, dir string) (f *File, st disk.Stat, err error) {
 	keep := flags&^(unix.O_DIRECT|unix.O_TRUNC|unix.O_NOCTTY) | unix.O_CREAT | unix.O_EXCL
+	above, err := s.heritageOf(dir)
+	if err != nil {
+		return nil, st, err
+	}
 	var file *os.File
-	err = s.asCaller(dir, mode, c, func(mode uint32) error {
+	err = asCaller(above.acl, mode, c, func(mode uint32) error {
 		file, err = s.disk.Open("draft:make", d.slot(), keep, mode)
 		return err
 	})
 	if err != nil {
 		return nil, st, err
 	}
-	if err = s.handDown("draft:make", dir, d.slot(), mode, c); err == nil {
-		st, err = s.disk.Fstat(file)
+	st, err = s.disk.Fstat(file)
+	if err == nil {
+		var changed bool
+		if changed, err = s.handDown("draft:make", &above, d.slot(), &st, mode); changed && err == nil {
+			st, err = s.disk.Fstat(file)
+		}
 	}
 	if err != nil {
 		file.Close()
@@ -118,7 +126,7 @@ func (s *Store) makeDraft(d *draft, flags int, mode uint32, c Caller, dir string
 func (s *Store) createPlain(p string, flags int, mode uint32, c Caller) (*File, Attr, error) {
 	keep := flags&^(unix.O_DIRECT|unix.O_TRUNC|unix.O_NOCTTY) | unix.O_CREAT | unix.O_EXCL
 	var file *os.File
-	err := s.asCaller(dirOf(p), mode, c, func(mode uint32) (err error) {
+	err := asCaller(s.inherited(dirOf(p)), mode, c, func(mode uint32) (err error) {
 		file, err = s.disk.Open("create", p, keep, mode)
 		return err
 	})
@@ -175,7 +183,7 @@ func (s *Store) makeEntry(p string, mode uint32, c Caller, build builder, typ ui
 		return Attr{}, unix.EPERM
 	}
 	if typ == unix.S_IFDIR || typ == unix.S_IFREG {
-		s.roomFor(s.placeOfNew(p, typ), c)
+		s.roomFor(s.placeOfNew(p, typ), c, s.procs.Process(c.TID))
 	}
 	err = s.WithRoom(func() error {
 		a, err = s.buildEntry(s.placeOfNew(p, typ), mode, c, build, typ)
@@ -208,7 +216,7 @@ func (s *Store) placeOfNew(p string, typ uint32) place {
 
 func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, typ uint32) (Attr, error) {
 	make := func(b string) error {
-		return s.asCaller(dirOf(b), mode, c, func(mode uint32) error { return build(b, mode) })
+		return asCaller(s.inherited(dirOf(b)), mode, c, func(mode uint32) error { return build(b, mode) })
 	}
 	p, dir := at.path, typ == unix.S_IFDIR
 	if at.rec == nil || at.rel == "" && !dir || at.rec.spread() && typ != unix.S_IFREG {
@@ -243,7 +251,7 @@ func (s *Store) buildEntry(at place, mode uint32, c Caller, build builder, typ u
 	if err != nil {
 		return Attr{}, err
 	}
-	if err := make(path.Join(sv.tree(), at.rel)); err != nil {
+	if err := make(join(sv.tree(), at.rel)); err != nil {
 		s.discardIfUntouched(sv)
 		return Attr{}, err
 	}
@@ -265,9 +273,17 @@ func (s *Store) makeCheckpoint(rec *record, mode uint32, c Caller, build builder
 	}
 	run := rec.run.path
 	sv, err := s.stage(rec, func(sv *save) error {
-		err := s.asCaller(run, mode, c, func(mode uint32) error { return build(sv.tree(), mode) })
+		above, err := s.heritageOf(run)
+		if err != nil {
+			return err
+		}
+		err = asCaller(above.acl, mode, c, func(mode uint32) error { return build(sv.tree(), mode) })
+		var st disk.Stat
 		if err == nil {
-			err = s.handDown("mkdir", run, sv.tree(), mode, c)
+			st, err = s.disk.Stat(sv.tree())
+		}
+		if err == nil {
+			_, err = s.handDown("mkdir", &above, sv.tree(), &st, mode)
 		}
 		if err == nil {
 			err = s.noteSave(sv)

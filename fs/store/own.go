@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,61 +16,73 @@ import (
 // when the name may mean another file. What is made in the private directory
 // first is given what its directory would have given it.
 
-// asCaller runs build, which makes an entry in dir or for it, as the user who
-// asks, with the mode that it is to have.
-func (s *Store) asCaller(dir string, mode uint32, c Caller, build func(mode uint32) error) error {
-	if s.inherited(dir) == nil {
-		mode &^= c.Umask
-	}
-	return disk.As(c.UID, c.GID, func() error { return build(mode) })
+// heritage is what a directory hands down to the entries that are made in it.
+type heritage struct {
+	dir disk.Stat
+	acl disk.ACL // nil when there is none
+}
+
+func (s *Store) heritageOf(dir string) (heritage, error) {
+	st, err := s.disk.Stat(dir)
+	return heritage{st, s.inherited(dir)}, err
 }
 
 // inherited is the access control list that dir hands down; nil when it has none.
 func (s *Store) inherited(dir string) disk.ACL {
-	b := make([]byte, disk.MaxACL)
+	b := make([]byte, 256) // most have none, and the others are short
 	n, err := s.disk.Getxattr(dir, disk.DefaultACL, b)
+	if errors.Is(err, unix.ERANGE) {
+		b = make([]byte, disk.MaxACL)
+		n, err = s.disk.Getxattr(dir, disk.DefaultACL, b)
+	}
 	if err != nil {
 		return nil // none, or a file system that has none
 	}
 	return disk.ParseACL(b[:n])
 }
 
-// handDown gives an entry in the private directory what dir, where it is going
-// to be, hands down: its group, and its access control list.
-func (s *Store) handDown(op disk.Op, dir, p string, mode uint32, c Caller) error {
-	parent, err := s.disk.Stat(dir)
-	if err != nil {
-		return err
+// asCaller runs build, which makes an entry for a directory that hands down acl, as
+// the user who asks, with the mode that it is to have.
+func asCaller(acl disk.ACL, mode uint32, c Caller, build func(mode uint32) error) error {
+	if acl == nil {
+		mode &^= c.Umask
 	}
-	st, err := s.disk.Stat(p)
-	if err != nil {
-		return err
-	}
+	return disk.As(c.UID, c.GID, func() error { return build(mode) })
+}
+
+// handDown gives an entry in the private directory, which st describes and which
+// was asked for with a mode, what the directory hands down where it is going to be:
+// its group, and its access control list. changed is false when it had it all.
+func (s *Store) handDown(op disk.Op, h *heritage, p string, st *disk.Stat, mode uint32) (changed bool, err error) {
 	want := st.Mode & 0o7777
-	if parent.Mode&unix.S_ISGID != 0 && os.Geteuid() == 0 {
-		if err := s.disk.Chown(op, p, -1, int(parent.GID)); err != nil {
-			return err
+	if h.dir.Mode&unix.S_ISGID != 0 && os.Geteuid() == 0 {
+		changed = true
+		if err := s.disk.Chown(op, p, -1, int(h.dir.GID)); err != nil {
+			return changed, err
 		}
 		if st.IsDir() {
 			want |= unix.S_ISGID
 		}
 	}
-	acl := s.inherited(dir)
-	if acl != nil {
-		access, left := acl.Inherit(mode & 0o777)
+	if h.acl != nil {
+		changed = true
+		access, left := h.acl.Inherit(mode & 0o777)
 		want = want&^0o777 | left
 		if st.IsDir() {
-			if err := s.disk.Setxattr(op, p, disk.DefaultACL, acl.Bytes(), 0); err != nil {
-				return err
+			if err := s.disk.Setxattr(op, p, disk.DefaultACL, h.acl.Bytes(), 0); err != nil {
+				return changed, err
 			}
 		}
 		if access != nil {
 			if err := s.disk.Setxattr(op, p, disk.AccessACL, access.Bytes(), 0); err != nil {
-				return err
+				return changed, err
 			}
 		}
 	}
-	return s.disk.Chmod(op, p, want) // last: a change of the owner clears the set-id bits
+	if !changed {
+		return false, nil
+	}
+	return true, s.disk.Chmod(op, p, want) // last: a change of the owner clears the set-id bits
 }
 
 // dropSetID takes the set-id bits from a file that somebody but root has

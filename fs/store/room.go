@@ -64,10 +64,10 @@ func (s *Store) space() (space, error) {
 	return sp, nil
 }
 
-// roomFor makes room when a change at a place is the beginning of a save. Called
-// without locks, before the save is opened.
-func (s *Store) roomFor(at place, c Caller) {
-	r, name, begins := s.beginsSave(at, c)
+// roomFor makes room when a change at a place, by a process, is the beginning of a
+// save. Called without locks, before the save is opened.
+func (s *Store) roomFor(at place, c Caller, tgid uint32) {
+	r, name, begins := s.beginsSave(at, tgid)
 	if !begins || s.readOnly {
 		return
 	}
@@ -84,9 +84,8 @@ func (s *Store) roomFor(at place, c Caller) {
 // beginsSave says of which checkpoint a change at a place begins a save, or goes
 // on with one that has failed. Under a temporary name a save begins before it has
 // the checkpoint's.
-func (s *Store) beginsSave(at place, c Caller) (r *run, name string, begins bool) {
+func (s *Store) beginsSave(at place, tgid uint32) (r *run, name string, begins bool) {
 	if rec := at.rec; rec != nil {
-		tgid := s.procs.Process(c.TID)
 		rec.mu.RLock()
 		defer rec.mu.RUnlock()
 		sv := rec.current()

@@ -63,7 +63,7 @@ type record struct {
 
 // path is the natural path of the checkpoint in the backing directory. Under that
 // of a group of files there is nothing.
-func (r *record) path() string { return path.Join(r.run.path, r.name) }
+func (r *record) path() string { return join(r.run.path, r.name) }
 
 // live is where the live tree of the name lies; ok is false when the name does
 // not exist there. Needs mu.
@@ -144,11 +144,22 @@ func split(p string) (dir, name string) {
 	return strings.TrimSuffix(dir, "/"), name
 }
 
+// join is path.Join for clean parts; name may be "", for dir itself.
+func join(dir, name string) string {
+	switch {
+	case dir == "":
+		return name
+	case name == "":
+		return dir
+	}
+	return dir + "/" + name
+}
+
 // match says what an entry called name in dir is, or would be: a checkpoint of
 // the layout of that run, or of any layout while the run has none, or a file of
 // one.
 func (s *Store) match(dir, name string, isDir bool) (*layout.Layout, layout.Match, bool) {
-	if s.inTemporary(path.Join(dir, name)) {
+	if s.inTemporary(join(dir, name)) {
 		return nil, layout.Match{}, false // whatever it is called there
 	}
 	r, among := s.runAt(dir), s.layouts

@@ -69,6 +69,7 @@ type save struct {
 	recovered bool              // found at mount: who wrote it is not known
 	otherBoot bool              // and the machine has been down since
 	cancel    func()            // stops the timer of the next judgement
+	due       time.Time         // when that is; zero while none is set
 	through   chan struct{}     // closed when the commit of a sealed save has ended, well or not
 	done      chan struct{}     // closed when the save is no more
 }
@@ -106,9 +107,9 @@ func (sv *save) over() bool {
 	}
 }
 
-func (sv *save) dir() string    { return path.Join(stagingDir, sv.id) }
-func (sv *save) tree() string   { return path.Join(stagingDir, sv.id, "tree") }
-func (sv *save) drafts() string { return path.Join(stagingDir, sv.id, "open") }
+func (sv *save) dir() string    { return stagingDir + "/" + sv.id }
+func (sv *save) tree() string   { return stagingDir + "/" + sv.id + "/tree" }
+func (sv *save) drafts() string { return stagingDir + "/" + sv.id + "/open" }
 
 // openSave returns the save that takes a change of rec, opening one as a clone
 // of what is live. Needs rec.mu.
@@ -223,7 +224,9 @@ func (s *Store) touch(sv *save, tgid uint32) {
 	if _, ok := sv.writers[tgid]; !ok && tgid != 0 {
 		sv.writers[tgid] = s.procs.Watch(tgid)
 	}
-	s.schedule(sv, s.pause(sv))
+	if wait := s.pause(sv); sv.due.IsZero() || sv.due.After(sv.changed.Add(wait)) {
+		s.schedule(sv, wait)
+	} // else the judge looks sooner, and sets when he looks again
 }
 
 // pause is how long a save has to be quiet before it is judged. One file is whole
@@ -272,9 +275,7 @@ func (s *Store) begun(sv *save) error {
 // tree falls back to what is committed. Needs rec.mu.
 func (s *Store) drop(sv *save, why string) {
 	rec := sv.rec
-	if sv.cancel != nil {
-		sv.cancel()
-	}
+	sv.unschedule()
 	for rel, d := range rec.drafts {
 		if d.save == sv {
 			d.gone = true
@@ -455,9 +456,7 @@ func (s *Store) closeSaves() {
 	for _, rec := range s.allRecords() {
 		rec.mu.Lock()
 		for _, sv := range rec.saves {
-			if sv.cancel != nil {
-				sv.cancel()
-			}
+			sv.unschedule()
 			s.finish(sv)
 		}
 		rec.mu.Unlock()

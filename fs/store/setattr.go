@@ -24,7 +24,7 @@ type Change struct {
 func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr, error) {
 	if ch.Size != nil {
 		if f == nil {
-			s.roomFor(s.at(p), c)
+			s.roomFor(s.at(p), c, s.procs.Process(c.TID))
 		}
 		err := s.WithRoom(func() error { return s.truncate(p, id, f, *ch.Size, c) })
 		if err != nil {

@@ -53,9 +53,7 @@ func (s *Store) syncRecord(rec *record, rel string) error {
 		return s.disk.Sync("fsync", path.Join(dir, rel))
 	default:
 		sv.boundary = true
-		if sv.cancel != nil {
-			sv.cancel()
-		}
+		sv.unschedule()
 		rec.mu.Unlock()
 		s.conclude(sv)
 	}

@@ -60,7 +60,7 @@ func newNotifier() *notifier {
 
 // Entry implements store.Notifier. The name may have come or gone.
 func (n *notifier) Entry(dir, name string) {
-	n.Dir(dir)
+	n.Names(dir)
 	n.add(notice{path: dir, name: name, about: meaning})
 }
 
@@ -72,20 +72,35 @@ func (n *notifier) Attributes(dir, name string) {
 // Dir implements store.Notifier. What changes a checkpoint at once may change all
 // directories in it.
 func (n *notifier) Dir(path string) {
+	if at := n.node(path); at == nil {
+		return
+	} else if d, ok := at.Operations().(*dir); ok && d.ofCheckpoint() {
+		n.changed(below(at, nil)...)
+	} else {
+		n.changed(at)
+	}
+}
+
+// Names implements store.Notifier.
+func (n *notifier) Names(dir string) {
+	if at := n.node(dir); at != nil {
+		n.changed(at)
+	}
+}
+
+// node is the node of a path, nil when the kernel has not asked for it.
+func (n *notifier) node(path string) *fusefs.Inode {
 	n.mu.Lock()
 	root := n.root
 	n.mu.Unlock()
 	if root == nil {
-		return // the kernel has not asked for anything yet
+		return nil
 	}
-	at := find(root, path)
-	if at == nil {
-		return // nor for this
-	}
-	nodes := []*fusefs.Inode{at}
-	if d, ok := at.Operations().(*dir); ok && d.ofCheckpoint() {
-		nodes = below(at, nil)
-	}
+	return find(root, path)
+}
+
+// changed notes that names in some directories have changed.
+func (n *notifier) changed(nodes ...*fusefs.Inode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -132,6 +132,8 @@ func (s *Store) publish(d *draft) error {
 	s.core(sv, d.rel)
 	sv.rewritten[d.rel] = true
 	s.written(sv, d.rel)
+	dir, _ := split(join(sv.rec.dir(), d.rel))
+	s.opts.Notify.Names(dir)
 	return nil
 }
 
@@ -196,14 +198,17 @@ func (s *Store) settle(d *draft) {
 		s.holdBack(d, d.veto)
 		return
 	}
+	seen := d.visible // nobody has believed for a moment what its name led to since
 	if err := s.publish(d); err != nil {
 		s.holdBack(d, err.Error())
 		return
 	}
 	d.save.rewritten[d.rel] = true // also when it was visible before it came to this save
 	s.report("finish a draft", s.finalize(d))
-	dir, name := split(join(rec.dir(), d.rel))
-	s.opts.Notify.Entry(dir, name)
+	if !seen {
+		dir, name := split(join(rec.dir(), d.rel))
+		s.opts.Notify.Entry(dir, name)
+	}
 }
 
 // holdBack takes a draft out of the save, gives its name back what it held

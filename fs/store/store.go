@@ -59,6 +59,8 @@ type Notifier interface {
 	Attributes(dir, name string)
 	// Dir says that the listing or the attributes of a live directory changed.
 	Dir(path string)
+	// Names says that names in one live directory have come or gone.
+	Names(dir string)
 	// Version says that a version should be no longer in use: what is merely
 	// remembered of it is to be forgotten.
 	Version(v *Version)
@@ -306,5 +308,6 @@ type silence struct{}
 func (silence) Entry(string, string)      {}
 func (silence) Attributes(string, string) {}
 func (silence) Dir(string)                {}
+func (silence) Names(string)              {}
 func (silence) Version(*Version)          {}
 func (silence) File(string)               {}

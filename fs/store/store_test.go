@@ -387,6 +387,9 @@ func (n *notes) Attributes(dir, name string) { n.add("attributes " + path.Join(d
 // Dir implements Notifier.
 func (n *notes) Dir(p string) { n.add("dir " + p) }
 
+// Names implements Notifier.
+func (n *notes) Names(p string) { n.add("names " + p) }
+
 // Version implements Notifier.
 func (n *notes) Version(v *Version) { n.add("version " + v.ID) }
 

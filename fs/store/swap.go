@@ -76,6 +76,9 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 	s.announce(rec, sv, m)
 	s.report("tidy up after a commit", s.afterSwap(w))
 	s.opts.Notify.Dir(rec.dir())
+	if !rec.spread() { // of a file it was said when it was shown
+		s.opts.Notify.Entry(rec.run.path, rec.name)
+	}
 	s.viewsMoved(rec.run)
 	s.prune(rec.run)
 	return nil

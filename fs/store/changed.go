@@ -32,6 +32,7 @@ func (s *Store) look(p string, happened news) {
 	}
 	if there {
 		s.watchTree(p) // first, so that nothing changes between the look and the watch
+		rec.forgetDescribed()
 	}
 	rec.mu.Lock()
 	was := rec.committed
@@ -219,6 +220,7 @@ func (s *Store) reverify(rec *record) {
 		return
 	}
 	s.watchTree(p)
+	rec.forgetDescribed()
 	st, err := s.disk.Stat(p)
 	if err != nil {
 		return // an event told of it

@@ -29,11 +29,10 @@ func (s *Store) ReadDirPlus(p string) ([]DirentPlus, error) {
 	if at.rec != nil {
 		at.rec.mu.RLock()
 		defer at.rec.mu.RUnlock()
-		dir, ok := at.rec.live()
-		if !ok {
+		if _, ok := at.rec.live(); !ok {
 			return nil, unix.ENOENT
 		}
-		list, err := s.disk.Describe(path.Join(dir, at.rel))
+		list, err := s.entriesOf(at.rec, at.rel)
 		return s.described(list, func(e *disk.Described) (Attr, bool) {
 			rel := path.Join(at.rel, e.Name)
 			return s.recordStat(at.rec, rel, e.Stat), at.rec.drafts[rel] == nil

@@ -124,11 +124,10 @@ func (s *Store) plainAttr(p string) (Attr, error) {
 
 // recordAttr describes the published content of a name. Needs rec.mu.
 func (s *Store) recordAttr(rec *record, rel string) (Attr, error) {
-	dir, ok := rec.live()
-	if !ok {
+	if _, ok := rec.live(); !ok {
 		return Attr{}, unix.ENOENT
 	}
-	st, err := s.disk.Stat(join(dir, rel))
+	st, err := s.statOf(rec, rel)
 	if err != nil {
 		return Attr{}, err
 	}

@@ -215,7 +215,7 @@ func (s *Store) lookLaterAt(p string, after time.Duration) {
 }
 
 // Watched reports whether every change from outside is heard of.
-func (s *Store) Watched() bool { return s.unwatched() == "" }
+func (s *Store) Watched() bool { return s.opts.Outside != nil && !s.watching.blind.Load() }
 
 // unwatched is what status says of directories that are not watched.
 func (s *Store) unwatched() string {

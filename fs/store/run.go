@@ -56,6 +56,8 @@ type record struct {
 	doubted time.Time         // when it was last seen to be changed from outside; zero when it is believed
 	suspect []Damage          // what was damaged in what it was before that
 
+	described described // what the disk said of it; has a lock of its own
+
 	stuck *swapping // a commit that failed and could not be undone; guarded by mu
 
 	readers atomic.Int32 // files of the committed version that are open by their live name

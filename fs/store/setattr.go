@@ -35,6 +35,7 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		if err := s.applyOpen(p, id, f, ch); err != nil {
 			return Attr{}, err
 		}
+		s.forgetDescribedAt(p)
 		a, err := f.Stat()
 		return a, err
 	}
@@ -42,6 +43,9 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 	err := s.reach(p, id, func(b string, rec *record) error {
 		if err := s.apply(b, ch); err != nil {
 			return err
+		}
+		if rec != nil {
+			rec.forgetDescribed()
 		}
 		if p := s.copyShown(rec, b); p != "" {
 			if err := s.apply(p, ch); err != nil {
@@ -367,6 +371,9 @@ func (s *Store) annotate(p string, id Ident, name string, change func(b string) 
 		changed = rec
 		if err := change(b); err != nil {
 			return err
+		}
+		if rec != nil {
+			rec.forgetDescribed() // a list is in the mode too
 		}
 		if p := s.copyShown(rec, b); p != "" {
 			return change(p)

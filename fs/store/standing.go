@@ -53,6 +53,7 @@ func (st *staleness) add(rec *record) {
 // noteChange says that a record, or a version that it holds, is not what it was.
 // Needs Store.mu.
 func (s *Store) noteChange(rec *record) {
+	rec.forgetDescribed()
 	r := rec.run
 	r.stale.add(rec)
 	if len(rec.saves) > 0 {

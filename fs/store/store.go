@@ -125,24 +125,25 @@ type Store struct {
 	waiting    []waiting
 	closed     bool
 
-	identities identities
-	watching   watching
-	lingerers  lingerers
-	room       room
-	remains    remains
-	sealed     []*save           // found by recovery, to be judged once the mount is usable
-	moved      map[string]string // runs, where manifests have them and where they are; recovery's
-	unseen     bool              // recovery could not look at everything: what it did not find may be there
-	arrivals   arrivals
-	remembered memory
-	scrubbing  scrubbing
-	shredding  shredding
-	committing atomic.Int32 // commits that are under way
-	events     events
-	counters   Counters
-	seq        atomic.Uint64
-	retryPrune atomic.Bool // a second try is on its way
-	generation atomic.Uint64
+	identities    identities
+	describedOnes describedOnes
+	watching      watching
+	lingerers     lingerers
+	room          room
+	remains       remains
+	sealed        []*save           // found by recovery, to be judged once the mount is usable
+	moved         map[string]string // runs, where manifests have them and where they are; recovery's
+	unseen        bool              // recovery could not look at everything: what it did not find may be there
+	arrivals      arrivals
+	remembered    memory
+	scrubbing     scrubbing
+	shredding     shredding
+	committing    atomic.Int32 // commits that are under way
+	events        events
+	counters      Counters
+	seq           atomic.Uint64
+	retryPrune    atomic.Bool // a second try is on its way
+	generation    atomic.Uint64
 
 	withoutOptimizer sync.Map // by the id of a version: whether it lacks the state of one
 

@@ -96,7 +96,7 @@ func (f *manifestFile) Open(ctx context.Context, flags uint32) (fusefs.FileHandl
 	case v == nil:
 		return nil, 0, syscall.ENOENT
 	}
-	b, err := asJSON(f.m.store.ManifestOf(v))
+	b, err := asJSON(f.m.store.HashedManifest(v))
 	if err != nil {
 		return nil, 0, f.m.errno("make the manifest of "+f.id, err)
 	}

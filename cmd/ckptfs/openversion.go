@@ -35,7 +35,7 @@ func (o offline) OpenVersion(id string) (*openVersion, error) {
 	if v == nil {
 		return nil, nothingError("version %s is not there any more", id)
 	}
-	return openAt(filepath.Join(o.dir, v.Dir()), o.Store.ManifestOf(v))
+	return openAt(filepath.Join(o.dir, v.Dir()), o.Store.HashedManifest(v))
 }
 
 // OpenVersion implements source. The daemon shows the version under its id, and

@@ -193,6 +193,15 @@ func (d *Damage) is(f *ManifestFile) bool {
 	return d.Ino == f.Ino && d.Size == f.Size && d.MtimeNS == f.MtimeNS
 }
 
+// lookThrough verifies and hashes a checkpoint that was adopted anew because
+// somebody has changed it.
+func (s *Store) lookThrough(v *Version) {
+	if s.changedSince(v) {
+		s.recheck(v)
+	}
+	s.hashLater(v)
+}
+
 // recheckChanged verifies what is marked and was changed since.
 func (s *Store) recheckChanged() {
 	for _, rec := range s.allRecords() {

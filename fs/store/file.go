@@ -29,11 +29,11 @@ type File struct {
 	draft   *draft // nil when the handle changes nothing that is staged
 	tgid    uint32 // the process that opened it
 	watch   proc.Watch
-	closes  int     // FLUSHes, by whomever
-	flushed bool    // closed once by the process that opened it
-	silent  bool    // that process did not answer: it is in execve
-	reads   *record // the checkpoint that a read-only handle is of; nil for others
-	watched bool    // free space is watched while it is open
+	closes  int      // FLUSHes, by whomever
+	flushed bool     // closed once by the process that opened it
+	silent  bool     // that process did not answer: it is in execve
+	reads   *record  // the checkpoint that a read-only handle is of; nil for others
+	growing *growing // of a save, open for writing: what comes is handed on, and free space is watched
 }
 
 // Stat describes the open file, also after its name is gone.
@@ -136,12 +136,16 @@ func (f *File) Release() {
 		f.reads.readers.Add(-1)
 	}
 	if f.draft == nil {
+		if f.growing != nil {
+			f.store.writeBack.keep(f.growing, nil)
+		}
 		return
 	}
 	s := f.store
 	d := f.draft
 	rec := s.lockDraft(d)
 	defer rec.mu.Unlock()
+	s.writeBack.keep(f.growing, d.save)
 	if !f.flushed && d.veto == "" && f.watch != nil {
 		// Closed in execve, or by somebody it was passed to: ask how the opener
 		// stands now.
@@ -193,8 +197,15 @@ func (f *File) Poison(cause error) {
 	}
 }
 
-// Sync makes what was written durable where it lies now.
-func (f *File) Sync() error { return f.store.disk.Fsync("fsync", f.File) }
+// Sync makes what was written durable where it lies now. When that fails something
+// is lost, and nobody else will hear of it.
+func (f *File) Sync() error {
+	err := f.store.disk.Fsync("fsync", f.File)
+	if err != nil {
+		f.Poison(err)
+	}
+	return err
+}
 
 func opensForWriting(flags int) bool {
 	return flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0

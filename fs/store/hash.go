@@ -14,40 +14,17 @@ import (
 // hash reads a file and returns the XXH3-128 of its bytes in hex. It finds torn
 // and rotten files; it is no defence against somebody who forges them.
 func (s *Store) hash(p string) (string, error) {
-	return s.hashWith(p, func(f io.Reader) io.Reader { return f })
-}
-
-// hashUntilStopped is hash for what need not be done before the store is closed.
-func (s *Store) hashUntilStopped(p string) (string, error) {
-	return s.hashWith(p, func(f io.Reader) io.Reader { return untilStopped{s, f} })
-}
-
-// untilStopped is a reader that ends early when the store is being closed.
-type untilStopped struct {
-	s *Store
-	f io.Reader
-}
-
-// Read implements io.Reader.
-func (r untilStopped) Read(p []byte) (int, error) {
-	if r.s.stopped() {
-		return 0, errStopped
-	}
-	return r.f.Read(p)
-}
-
-func (s *Store) hashWith(p string, through func(io.Reader) io.Reader) (string, error) {
 	f, err := s.disk.Open("hash", p, os.O_RDONLY, 0)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer f.Close() // it was only read
 	st, err := s.disk.Fstat(f)
 	if err != nil {
 		return "", err
 	}
 	h := xxh3.New()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{through(f)}, make([]byte, min(st.Size+1, 1<<20))); err != nil {
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, min(st.Size+1, piece))); err != nil {
 		return "", fmt.Errorf("read %s: %w", p, err)
 	}
 	sum := h.Sum128().Bytes()

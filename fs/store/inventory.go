@@ -26,7 +26,8 @@ func (s *Store) inBase(sv *save, e treeEntry) bool {
 	return false
 }
 
-// describe hashes the staged files and fills the manifest.
+// describe fills the manifest. It hashes what is small; the rest is hashed when the
+// commit is through (hashing.go).
 func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 	dir, err := s.disk.Stat(sv.tree())
 	if err != nil {
@@ -43,6 +44,7 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 	for _, f := range v.report.Files {
 		formats[f.Path] = f.Format
 	}
+	left := s.hashing.atOnce
 	for _, e := range v.tree {
 		if !e.st.IsRegular() {
 			continue
@@ -50,8 +52,12 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 		f := ManifestFile{
 			Path: e.rel, Size: e.st.Size, MtimeNS: e.st.Mtime.Nano(), Ino: e.st.Ino, Format: formats[e.rel],
 		}
-		if f.XXH3, err = s.knownHash(sv, &f); err != nil {
-			return nil, err
+		f.XXH3 = s.knownHash(sv, &f)
+		if f.XXH3 == "" && f.Size <= left {
+			left -= f.Size
+			if f.XXH3, err = s.hash(path.Join(sv.tree(), f.Path)); err != nil {
+				return nil, err
+			}
 		}
 		m.Size += f.Size
 		m.Files = append(m.Files, f)
@@ -60,14 +66,18 @@ func (s *Store) describe(sv *save, v *verdict) (*Manifest, error) {
 }
 
 // knownHash takes the hash of an untouched file from the manifest of the version
-// that the save began with, and reads the others.
-func (s *Store) knownHash(sv *save, f *ManifestFile) (string, error) {
-	if from := sv.origin(); from != nil && s.damageAt(from, f.Path) == nil {
-		for _, b := range from.Files {
-			if b.Path == f.Path && b.Ino == f.Ino && b.Size == f.Size && b.MtimeNS == f.MtimeNS && b.XXH3 != "" {
-				return b.XXH3, nil
-			}
+// that the save began with; "" when it has none.
+func (s *Store) knownHash(sv *save, f *ManifestFile) string {
+	from := sv.origin()
+	if from == nil || s.damageAt(from, f.Path) != nil {
+		return ""
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, b := range from.Files {
+		if b.Path == f.Path && b.Ino == f.Ino && b.Size == f.Size && b.MtimeNS == f.MtimeNS {
+			return b.XXH3
 		}
 	}
-	return s.hash(path.Join(sv.tree(), f.Path))
+	return ""
 }

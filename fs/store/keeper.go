@@ -51,7 +51,7 @@ func (s *Store) startKeeper() {
 	s.sealed = nil
 	s.spawn(func() {
 		s.recheckChanged()
-		s.hashAdopted()
+		s.hashFound()
 	})
 	if s.cfg.Scrub > 0 && s.opts.Mountpoint != "" {
 		s.spawn(s.keepScrubbing)
@@ -143,6 +143,7 @@ func (s *Store) Settle(ctx context.Context, progress func(left int)) map[string]
 			progress(left)
 		}
 		if left == 0 || ctx.Err() != nil {
+			s.hashRest()
 			return s.unfinished()
 		}
 		s.await(ctx, 200*time.Millisecond)

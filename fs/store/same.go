@@ -1,6 +1,9 @@
 package store
 
 import (
+	"bytes"
+	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -20,11 +23,18 @@ func (s *Store) sameAsBase(sv *save, m *Manifest, tree []treeEntry) bool {
 		return false
 	}
 	known := map[string]ManifestFile{}
-	for _, f := range sv.base.Files {
+	for _, f := range s.ManifestOf(sv.base).Files {
 		known[f.Path] = f
 	}
+	var unhashed []string
 	for _, f := range m.Files {
-		if b, ok := known[f.Path]; !ok || b.XXH3 == "" || b.XXH3 != f.XXH3 || b.Size != f.Size {
+		b, ok := known[f.Path]
+		switch {
+		case !ok || b.Size != f.Size:
+			return false
+		case b.XXH3 == "" || f.XXH3 == "":
+			unhashed = append(unhashed, f.Path)
+		case b.XXH3 != f.XXH3:
 			return false
 		}
 	}
@@ -34,7 +44,63 @@ func (s *Store) sameAsBase(sv *save, m *Manifest, tree []treeEntry) bool {
 		same = err == nil && s.sameShape(sv.tree(), tree, dir, old)
 		return err
 	}))
+	for i := 0; i < len(unhashed) && same; i++ {
+		var err error
+		same, err = s.sameContentAt(sv, unhashed[i])
+		s.report("compare a save with the version before", err)
+	}
 	return same
+}
+
+// sameContentAt compares the bytes of a file of a save and of its base.
+func (s *Store) sameContentAt(sv *save, rel string) (bool, error) {
+	a, err := s.disk.Open("compare", path.Join(sv.tree(), rel), os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer a.Close() // it was only read
+	var b *os.File
+	err = sv.base.location(func(dir string) (err error) {
+		b, err = s.disk.Open("compare", path.Join(dir, rel), os.O_RDONLY, 0)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	defer b.Close() // it was only read
+	return sameBytes(a, b)
+}
+
+// sameBytes compares two open files. Those of two saves mostly differ all over, so
+// some spots come first.
+func sameBytes(a, b *os.File) (bool, error) {
+	const spots, spot = 16, 4 << 10
+	info, err := a.Stat()
+	if err != nil {
+		return false, err
+	}
+	size, inA, inB := info.Size(), make([]byte, piece), make([]byte, piece)
+	sameAt := func(at, n int64) (bool, error) {
+		x, errA := a.ReadAt(inA[:n], at)
+		y, errB := b.ReadAt(inB[:n], at)
+		for _, err := range []error{errA, errB} {
+			if err != nil && err != io.EOF {
+				return false, err
+			}
+		}
+		return bytes.Equal(inA[:x], inB[:y]), nil
+	}
+	for i := range int64(spots) {
+		if same, err := sameAt(size/spots*i, spot); !same {
+			return false, err
+		}
+	}
+	for at := int64(0); at < size+1; at += piece { // and that both end there
+		if same, err := sameAt(at, piece); !same {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // sameShape compares what manifests do not list: directories, symbolic links and

@@ -302,6 +302,7 @@ func (s *Store) drop(sv *save, why string) {
 
 // finish gives back what a save holds.
 func (s *Store) finish(sv *save) {
+	s.writeBack.letGo(sv)
 	for _, w := range sv.writers {
 		w.Close()
 	}

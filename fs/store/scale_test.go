@@ -58,7 +58,7 @@ func manyCheckpoints(t testing.TB, n int) (dir string) {
 	must(s.prepare())
 	must(s.recoverAll())
 	for _, rec := range s.allRecords() { // what the keeper does in the background
-		must(s.hashVersion(rec.committed))
+		must(s.hashVersion(rec.committed, nil))
 	}
 	must(s.Close())
 	return dir

@@ -98,6 +98,8 @@ type Options struct {
 //	pinning         who changes what is pinned; held across the write of one file
 //	Store.mu        the catalog: which runs, names and versions there are; never
 //	                held across a call to the disk
+//	writeBack.mu    which files are open for writing; held across nothing
+//	hashing.mu      which versions are to be hashed; held across nothing
 //
 // Fields of a record that are marked so are written with both record.mu and
 // Store.mu held, so that either is enough to read them.
@@ -138,6 +140,8 @@ type Store struct {
 	remembered    memory
 	scrubbing     scrubbing
 	shredding     shredding
+	writeBack     writeBack
+	hashing       hashing
 	committing    atomic.Int32 // commits that are under way
 	events        events
 	counters      Counters
@@ -200,7 +204,7 @@ func newStore(d disk.Disk, opts Options) *Store {
 		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
 		boot: bootID(), nonce: fmt.Sprintf("%04x", rand.N(1<<16)),
 		runs: map[string]*run{}, links: map[string]string{}, pins: map[string]string{},
-		stop: make(chan struct{}), shredding: shredding{hurry: make(chan struct{}, 1), piece: pieceOfFile}, watching: watching{due: make(chan string)},
+		stop: make(chan struct{}), shredding: shredding{hurry: make(chan struct{}, 1), piece: pieceOfFile}, hashing: hashing{atOnce: hashAtOnce}, watching: watching{due: make(chan string)},
 	}
 	s.settled.L = &s.mu
 	s.identities.init()

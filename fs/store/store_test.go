@@ -45,6 +45,7 @@ type bench struct {
 	synced   *synced
 	watcher  *watcher // of the present mount; nil when nothing is watched
 	watches  bool     // the next start gets one
+	lazy     bool     // commits hash nothing: all of that comes later
 	procs    *processes
 	notes    *notes
 }
@@ -98,6 +99,9 @@ func (b *bench) tryStart() error {
 		b.disk.stopAfter(b.stopAt)
 	}
 	s.disk, s.boot = b.disk, b.boot
+	if b.lazy {
+		s.hashing.atOnce = 0
+	}
 	if b.layouts != nil {
 		s.layouts = b.layouts
 	}

@@ -80,6 +80,9 @@ func (s *Store) swap(sv *save, m *Manifest) error {
 		s.opts.Notify.Entry(rec.run.path, rec.name)
 	}
 	s.viewsMoved(rec.run)
+	if w.next != nil {
+		s.hashLater(w.next)
+	}
 	s.prune(rec.run)
 	return nil
 }

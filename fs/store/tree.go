@@ -165,6 +165,7 @@ func (s *Store) unlink(op disk.Op, p string, st *disk.Stat) error {
 	}
 	if st.Nlink <= 1 {
 		s.identities.forget(st)
+		s.writeBack.unlinked(st)
 	}
 	return nil
 }

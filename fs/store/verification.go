@@ -50,6 +50,9 @@ func (run *verification) begin() {
 		if u.v == nil {
 			continue
 		}
+		if run.o.Deep && !u.v.Adopted { // of a commit that was just now
+			s.report("hash a checkpoint", s.hashVersion(u.v, nil))
+		}
 		s.mu.RLock()
 		c.files = slices.Clone(u.v.Files)
 		s.mu.RUnlock()

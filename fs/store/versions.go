@@ -36,6 +36,16 @@ func (s *Store) ManifestOf(v *Version) Manifest {
 	return m
 }
 
+// HashedManifest is the same for those who want to prove its files: what the commit
+// has left to be hashed later is hashed first. Of what was found nobody knows what it
+// should be.
+func (s *Store) HashedManifest(v *Version) Manifest {
+	if !v.Adopted {
+		s.report("hash a checkpoint", s.hashVersion(v, nil))
+	}
+	return s.ManifestOf(v)
+}
+
 // Dir is where the tree of a version lies below the directory now, for those who
 // open it and go by the descriptor from then on; "" once it is gone. In it lie the
 // files of its manifest, and of one that lies in the run itself, others too.

@@ -19,7 +19,7 @@ const (
 
 // watchSpace begins to count a file of a save that is open for writing.
 func (s *Store) watchSpace(f *File) {
-	f.watched = true
+	f.growing = s.writeBackOf(f.File)
 	s.room.mu.Lock()
 	s.room.writing++
 	start := !s.room.watching
@@ -30,12 +30,14 @@ func (s *Store) watchSpace(f *File) {
 	}
 }
 
+// unwatchSpace ends that, when the file is about to be closed.
 func (s *Store) unwatchSpace(f *File) {
-	if f.watched {
+	if f.growing != nil {
 		s.noteSaved()
 		s.room.mu.Lock()
 		s.room.writing--
 		s.room.mu.Unlock()
+		s.handLast(f.growing)
 	}
 }
 

@@ -93,6 +93,9 @@ type Disk interface {
 	// several files (reflinks); none where it does not say.
 	Shared(f *os.File) []Extent
 
+	// WriteBack begins to write out what was written to an open file, and is a hint:
+	// it may do nothing, and of an error a sync tells.
+	WriteBack(f *os.File)
 	// Sync is fsync(2) of a file or directory, Fsync that of an open file.
 	Sync(op Op, path string) error
 	Fsync(op Op, f *os.File) error

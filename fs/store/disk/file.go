@@ -80,6 +80,13 @@ func Alone(f *os.File) bool {
 	return err == nil
 }
 
+// WriteBack implements Disk. The descriptor may be closed meanwhile.
+func (r *Root) WriteBack(f *os.File) {
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _ = unix.SyncFileRange(int(fd), 0, 0, unix.SYNC_FILE_RANGE_WRITE) }) // a hint
+	}
+}
+
 // Fsync implements Disk. EINTR counts as a failure: what was lost is unknown.
 func (r *Root) Fsync(op Op, f *os.File) error {
 	return wrap(op, "fsync", f.Name(), unix.Fsync(int(f.Fd())))

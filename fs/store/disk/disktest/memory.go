@@ -180,6 +180,9 @@ func (m *Memory) Fsync(op disk.Op, f *os.File) error {
 	return m.sync(op, "fsync", ino)
 }
 
+// WriteBack implements disk.Disk: a hint that is not taken.
+func (m *Memory) WriteBack(*os.File) {}
+
 // Syncfs implements disk.Disk.
 func (m *Memory) Syncfs(op disk.Op) error { return m.sync(op, "syncfs", everything) }
 

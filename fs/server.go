@@ -175,6 +175,7 @@ func (m *mount) attach(backing *disk.Root) (*fuse.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", m.opts.Mountpoint, err)
 	}
+	makeWayForReaders()
 	return server, nil
 }
 

@@ -151,3 +151,30 @@ func TestWatchIsShared(t *testing.T) {
 		t.Error("a hold is left")
 	}
 }
+
+// A signal to the thread that asks does not make a process look dead: the runtime
+// sends them all the time.
+func TestAliveUnderSignals(t *testing.T) {
+	var s System
+	w := s.Watch(uint32(os.Getpid()))
+	defer w.Close()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tid, done := unix.Gettid(), make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20_000 {
+			unix.Tgkill(os.Getpid(), tid, unix.SIGURG)
+		}
+	}()
+	for asked := 0; ; asked++ {
+		if end := w.End(); end.Fate != Alive {
+			t.Fatalf("this process is %[2]v, when asked %[1]d times", asked, end)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}

@@ -49,11 +49,15 @@ type watch struct {
 	holders int // guarded by System.mu
 }
 
-// alive reports whether the process has not ended.
+// alive reports whether the process has not ended. The runtime interrupts its
+// threads by a signal, which is no answer.
 func (w *watch) alive() bool {
 	poll := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(poll, 0)
-	return err == nil && n == 0
+	for {
+		if n, err := unix.Poll(poll, 0); err != unix.EINTR {
+			return err == nil && n == 0
+		}
+	}
 }
 
 // pidfdInfo is struct pidfd_info of linux/pidfd.h in its first size.

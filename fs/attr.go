@@ -82,8 +82,8 @@ func fill(out *fuse.Attr, a *store.Attr) {
 // its attributes are taken back, without which no path leads through it.
 func (m *mount) validity(a *store.Attr) (entry, attr time.Duration) {
 	switch {
-	case a.Volatile:
-		return 0, 0
+	case a.Volatile: // what the name leads to; the inode is what it is for everybody
+		return 0, fleeting
 	case !a.Checkpoint:
 		return fleeting, fleeting
 	case a.Staged && a.IsDir():

@@ -91,3 +91,41 @@ func credentials(t *testing.T) map[string]bool {
 	}
 	return sets
 }
+
+// Apart within Apart takes the thread that is there, and what the inner one has
+// become is over when it ends.
+func TestApartWithin(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can act as another user")
+	}
+	before := fsIDs()
+	Apart(func() {
+		tid := unix.Gettid()
+		if err := Become(1001, 1001); err != nil {
+			t.Error(err)
+			return
+		}
+		err := As(1002, 1002, func() error {
+			if got := unix.Gettid(); got != tid {
+				t.Errorf("the inner one runs on thread %d, not on %d", got, tid)
+			}
+			if got := fsIDs(); got != [2]int{1002, 1002} {
+				t.Errorf("the inner one is %v", got)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if got := fsIDs(); got != [2]int{1001, 1001} || unix.Gettid() != tid {
+			t.Errorf("after the inner one: %v on thread %d", got, unix.Gettid())
+		}
+	})
+	if got := fsIDs(); got != before {
+		t.Errorf("in the end: %v, want %v", got, before)
+	}
+	apart.Range(func(tid, _ any) bool {
+		t.Errorf("thread %v is taken for one apart", tid)
+		return true
+	})
+}

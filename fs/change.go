@@ -154,6 +154,7 @@ func changeOf(in *fuse.SetAttrIn) store.Change {
 		n := int64(size)
 		ch.Size = &n
 	}
+	ch.DropSetID = in.Valid&fuse.FATTR_KILL_SUIDGID != 0
 	ch.Atime = timeOf(in.Valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, in.Atime, in.Atimensec)
 	ch.Mtime = timeOf(in.Valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, in.Mtime, in.Mtimensec)
 	return ch

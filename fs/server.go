@@ -159,6 +159,7 @@ func (m *mount) attach(backing *disk.Root) (*fuse.Server, error) {
 	o.ExtraCapabilities = fuse.CAP_ATOMIC_O_TRUNC | // the content is chosen at OPEN
 		fuse.CAP_DONT_MASK | // a list of the directory may go before the umask
 		fuse.CAP_SETXATTR_EXT | // and a new list takes the setgid bit from some
+		fuse.CAP_HANDLE_KILLPRIV_V2 | // a write need not ask for capabilities; those who write take them (store/own.go)
 		fuse.CAP_NO_OPENDIR_SUPPORT // listings without opening and closing
 	o.EnableAcl = true // the kernel checks the lists of the backing directory, not the modes alone
 	o.Options = append([]string{"default_permissions"}, m.opts.Options...)

@@ -216,10 +216,10 @@ func opensForWriting(flags int) bool {
 // looks the name up again, is given the draft, and opens that.
 func (s *Store) OpenFile(p string, id Ident, flags int, c Caller) (*File, error) {
 	f, err := s.openFile(p, id, flags, c)
-	if err != nil || flags&unix.O_TRUNC == 0 {
+	if err != nil || !opensForWriting(flags) {
 		return f, err
 	}
-	if err := s.dropSetID(f, c); err != nil {
+	if err := s.dropSetID(p, f, c); err != nil {
 		f.Release()
 		return nil, err
 	}

@@ -85,22 +85,55 @@ func (s *Store) handDown(op disk.Op, h *heritage, p string, st *disk.Stat, mode 
 	return true, s.disk.Chmod(op, p, want) // last: a change of the owner clears the set-id bits
 }
 
-// dropSetID takes the set-id bits from a file that somebody but root has
-// emptied, as the file system would if it knew who that is.
-func (s *Store) dropSetID(f *File, c Caller) error {
-	if os.Geteuid() != 0 || c.UID == 0 {
+// A file that somebody changes loses its set-id bits, but for root. The file system
+// would see to it if it knew who that is: what goes through the daemon it sees to,
+// for that becomes the caller (disk.Become). Past the daemon the kernel writes with
+// the rights of whoever has opened the file first. So who opens a file for writing
+// takes its bits, whether he writes then or not. The capabilities of a file go with
+// the first write, whoever that is by; the kernel asks for that.
+
+// dropSetID takes the set-id bits from a file that somebody but root has opened for
+// writing.
+func (s *Store) dropSetID(p string, f *File, c Caller) error {
+	if c.UID == 0 {
 		return nil
 	}
 	st, err := s.disk.Fstat(f.File)
 	if err != nil {
 		return err
 	}
-	keep := st.Mode &^ unix.S_ISUID
-	if st.Mode&unix.S_IXGRP != 0 || c.GID != st.GID {
-		keep &^= unix.S_ISGID
-	}
-	if keep == st.Mode {
+	keep := withoutSetID(&st, c)
+	if keep == st.Mode || !st.IsRegular() {
 		return nil
 	}
+	s.opts.Notify.File(p)
 	return s.disk.Fchmod("open:setid", f.File, keep)
+}
+
+// dropsSetID has a change take the set-id bits along.
+func (s *Store) dropsSetID(p string, id Ident, f *File, ch *Change, c Caller) (err error) {
+	var a Attr
+	if f != nil {
+		a, err = f.Stat()
+	} else {
+		a, err = s.Attr(p, id)
+	}
+	if err != nil {
+		return err
+	}
+	if keep := withoutSetID(&a.Stat, c); keep != a.Mode {
+		keep &= 0o7777
+		ch.Mode = &keep
+	}
+	return nil
+}
+
+// withoutSetID is the mode of a file that somebody has changed. His further groups
+// are not known here.
+func withoutSetID(st *disk.Stat, c Caller) uint32 {
+	mode := st.Mode &^ unix.S_ISUID
+	if st.Mode&unix.S_IXGRP != 0 || c.UID != 0 && c.GID != st.GID {
+		mode &^= unix.S_ISGID
+	}
+	return mode
 }

@@ -17,6 +17,7 @@ type Change struct {
 	UID, GID     *uint32
 	Size         *int64
 	Atime, Mtime *unix.Timespec
+	DropSetID    bool // and the set-id bits, as a change by the caller takes them
 }
 
 // SetAttr changes the attributes of the inode that (p, id) names. Owner, mode
@@ -28,6 +29,11 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		}
 		err := s.WithRoom(func() error { return s.truncate(p, id, f, *ch.Size, c) })
 		if err != nil {
+			return Attr{}, err
+		}
+	}
+	if ch.DropSetID && ch.Mode == nil {
+		if err := s.dropsSetID(p, id, f, &ch, c); err != nil {
 			return Attr{}, err
 		}
 	}

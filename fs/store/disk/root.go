@@ -15,6 +15,7 @@ type Root struct {
 	dir       *os.File
 	kept      kept
 	noOpen2   atomic.Bool // the kernel or a seccomp filter has no openat2
+	noXattrat atomic.Bool // nor getxattrat
 	quotaOnce sync.Once
 	hasQuotas bool // that statfs does not tell of; set by quotaOnce
 }

@@ -1,7 +1,9 @@
 package disk
 
 import (
+	"runtime"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,18 +30,61 @@ func (r *Root) held(p string, f func(path string) error) error {
 	return f(procPath(fd))
 }
 
-// Getxattr implements Disk.
+// Getxattr implements Disk. It is one call where the kernel has getxattrat(2),
+// Linux 6.13; for a directory that is kept open it is one on any kernel.
 func (r *Root) Getxattr(p, name string, dest []byte) (n int, err error) {
 	if d, _ := r.kept.find(p); d != nil {
 		defer directory{d.fd, d, &r.kept}.release()
 		n, err = unix.Fgetxattr(d.fd, name, dest)
-		return n, wrap("", "getxattr "+name, p, err)
+	} else if n, err = r.getxattrat(p, name, dest); err == unix.ENOSYS {
+		err = r.held(p, func(path string) error {
+			n, err = unix.Getxattr(path, name, dest)
+			return err
+		})
 	}
-	err = r.held(p, func(path string) error {
-		n, err = unix.Getxattr(path, name, dest)
-		return err
-	})
 	return n, wrap("", "getxattr "+name, p, err)
+}
+
+// xattrArgs is struct xattr_args of linux/xattr.h.
+type xattrArgs struct {
+	value uint64
+	size  uint32
+	flags uint32
+}
+
+// getxattrat answers ENOSYS where the kernel or a seccomp filter does not have it.
+func (r *Root) getxattrat(p, name string, dest []byte) (n int, err error) {
+	if r.noXattrat.Load() {
+		return 0, unix.ENOSYS
+	}
+	err = r.at(p, func(dir int, base string) error {
+		path, err := unix.BytePtrFromString(base)
+		if err != nil {
+			return err
+		}
+		attr, err := unix.BytePtrFromString(name)
+		if err != nil {
+			return err
+		}
+		args := xattrArgs{size: uint32(len(dest))}
+		var pinned runtime.Pinner
+		if len(dest) > 0 {
+			pinned.Pin(&dest[0])
+			defer pinned.Unpin()
+			args.value = uint64(uintptr(unsafe.Pointer(&dest[0])))
+		}
+		m, _, errno := unix.Syscall6(unix.SYS_GETXATTRAT, uintptr(dir), uintptr(unsafe.Pointer(path)), unix.AT_SYMLINK_NOFOLLOW,
+			uintptr(unsafe.Pointer(attr)), uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args))
+		if n = int(m); errno != 0 {
+			n = 0
+			return errno
+		}
+		return nil
+	})
+	if err == unix.ENOSYS {
+		r.noXattrat.Store(true)
+	}
+	return n, err
 }
 
 // Listxattr implements Disk.

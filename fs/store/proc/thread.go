@@ -3,6 +3,7 @@ package proc
 import (
 	"os"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,7 @@ import (
 type thread struct {
 	tgid  uint32
 	statm *os.File
+	conn  syscall.RawConn // to statm, which may be closed meanwhile
 }
 
 // mostThreads is how many threads are remembered; with one more all are forgotten.
@@ -81,8 +83,8 @@ func learn(tid uint32) *thread {
 	if err != nil {
 		return nil
 	}
-	th := &thread{readStatus(tid).tgid, os.NewFile(uintptr(fd), "statm")}
-	if th.tgid == 0 {
+	th := &thread{tgid: readStatus(tid).tgid, statm: os.NewFile(uintptr(fd), "statm")}
+	if th.conn, err = th.statm.SyscallConn(); err != nil || th.tgid == 0 {
 		th.statm.Close()
 		return nil
 	}
@@ -91,10 +93,15 @@ func learn(tid uint32) *thread {
 
 // look reads whether the thread is there, and whether it runs a program.
 func (th *thread) look() (there, running bool) {
-	var b [128]byte
-	n, err := th.statm.ReadAt(b[:], 0)
-	if n == 0 {
-		return false, err == nil
+	var b [128]byte // it is shorter, so one read is all
+	var n int
+	err := th.conn.Control(func(fd uintptr) {
+		for err := error(unix.EINTR); err == unix.EINTR; {
+			n, err = unix.Pread(int(fd), b[:], 0)
+		}
+	})
+	if err != nil || n <= 0 {
+		return false, false
 	}
 	return true, hasText(b[:n])
 }

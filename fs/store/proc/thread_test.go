@@ -40,7 +40,12 @@ func TestNumberIsUsedAgain(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	me := uint32(syscall.Gettid())
-	s.threads[me] = &thread{tgid: old, statm: deadFile(t)}
+	dead := deadFile(t)
+	conn, err := dead.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.threads[me] = &thread{tgid: old, statm: dead, conn: conn}
 	if got := s.Process(me); got != uint32(os.Getpid()) {
 		t.Errorf("process of this thread is %d, want %d", got, os.Getpid())
 	}

@@ -140,20 +140,23 @@ type handle struct {
 	opener store.Caller
 }
 
-// handle wraps an open file of the store, and says how the kernel may cache it.
-func (m *mount) handle(f *store.File, flags uint32, opener store.Caller) (*handle, uint32) {
-	h := &handle{m: m, f: f, fd: int(f.Fd()), opener: opener}
+// handle wraps an open file of the store, and says how the kernel may cache it, and
+// that a reader's close is of no interest.
+func (m *mount) handle(f *store.File, flags uint32, opener store.Caller) (h *handle, fuseFlags uint32) {
+	h = &handle{m: m, f: f, fd: int(f.Fd()), opener: opener}
+	if flags&unix.O_ACCMODE == unix.O_RDONLY && !f.Publishes() {
+		fuseFlags = fuse.FOPEN_NOFLUSH
+	}
 	switch {
 	case m.passthrough.Load():
-		return h, 0
 	case flags&unix.O_ACCMODE == unix.O_WRONLY:
 		// The fastest way to write without passthrough; never for readers, who
 		// may want to map the file.
-		return h, fuse.FOPEN_DIRECT_IO
+		fuseFlags |= fuse.FOPEN_DIRECT_IO
 	case f.Immutable:
-		return h, fuse.FOPEN_KEEP_CACHE
+		fuseFlags |= fuse.FOPEN_KEEP_CACHE
 	}
-	return h, 0
+	return h, fuseFlags
 }
 
 // through is called when data comes through the daemon. go-fuse gives up

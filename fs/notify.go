@@ -3,6 +3,7 @@ package fs
 import (
 	"strings"
 	"sync"
+	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 
@@ -25,10 +26,12 @@ type notifier struct {
 	known *known
 
 	mu       sync.Mutex
-	cond     sync.Cond // something was queued, or told
+	cond     sync.Cond // listings were told of
 	root     *fusefs.Inode
 	queue    []notice
 	queued   map[notice]bool
+	late     []lateNotice
+	wake     chan struct{}   // something is there for the goroutine
 	listings []*fusefs.Inode // directories whose names have changed: they go first
 	asked    int             // how many of them there were ever
 	told     int             // and of how many the kernel knows
@@ -44,6 +47,13 @@ type notice struct {
 	version *store.Version // all that is known of it; nil for names and directories
 }
 
+// lateNotice is told once more at a time: an answer from before the change may have
+// been on its way to the kernel when it was told, and be believed for long.
+type lateNotice struct {
+	notice
+	at time.Time
+}
+
 type subject int
 
 const (
@@ -53,7 +63,7 @@ const (
 )
 
 func newNotifier() *notifier {
-	n := &notifier{queued: map[notice]bool{}}
+	n := &notifier{queued: map[notice]bool{}, wake: make(chan struct{}, 1)}
 	n.cond.L = &n.mu
 	return n
 }
@@ -111,7 +121,7 @@ func (n *notifier) changed(nodes ...*fusefs.Inode) {
 		if d, ok := node.Operations().(interface{ change() bool }); ok && d.change() {
 			n.listings = append(n.listings, node)
 			n.asked++
-			n.cond.Broadcast()
+			n.rouse()
 		}
 	}
 }
@@ -139,7 +149,15 @@ func (n *notifier) add(what notice) {
 	}
 	n.queued[what] = true
 	n.queue = append(n.queue, what)
-	n.cond.Broadcast()
+	n.rouse()
+}
+
+// rouse wakes the goroutine. Needs mu.
+func (n *notifier) rouse() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (n *notifier) start(root *fusefs.Inode, known *known) {
@@ -147,31 +165,54 @@ func (n *notifier) start(root *fusefs.Inode, known *known) {
 	n.root, n.known = root, known
 	n.mu.Unlock()
 	n.running.Go(func() {
-		for tell := n.next(); tell != nil; tell = n.next() {
-			tell()
+		late := time.NewTimer(0)
+		defer late.Stop()
+		for {
+			tell, wait, closed := n.next()
+			switch {
+			case closed:
+				return
+			case tell != nil:
+				tell()
+				continue
+			}
+			late.Reset(wait)
+			select {
+			case <-n.wake:
+			case <-late.C:
+			}
 		}
 	})
 }
 
-// next waits for something to tell; nil is the end.
-func (n *notifier) next() (tell func()) {
+// next is what there is to tell, or how long to wait for it if nothing comes.
+func (n *notifier) next() (tell func(), wait time.Duration, closed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for len(n.queue) == 0 && len(n.listings) == 0 && !n.closed {
-		n.cond.Wait()
-	}
 	switch {
 	case n.closed:
-		return nil
+		return nil, 0, true
 	case len(n.listings) > 0:
 		nodes := n.listings
 		n.listings = nil
-		return func() { n.tellListings(nodes) }
+		return func() { n.tellListings(nodes) }, 0, false
+	case len(n.queue) > 0:
+		what := n.queue[0]
+		n.queue = n.queue[1:]
+		delete(n.queued, what)
+		if what.about == meaning {
+			n.late = append(n.late, lateNotice{what, time.Now().Add(inFlight)})
+		}
+		return func() { what.tell(n.root, n.known) }, 0, false
+	case len(n.late) == 0:
+		return nil, time.Hour, false
 	}
-	what := n.queue[0]
-	n.queue = n.queue[1:]
-	delete(n.queued, what)
-	return func() { what.tell(n.root, n.known) }
+	what := n.late[0]
+	if wait := time.Until(what.at); wait > 0 {
+		return nil, wait, false
+	}
+	n.late = n.late[1:]
+	return func() { what.tell(n.root, n.known) }, 0, false
 }
 
 func (n *notifier) tellListings(nodes []*fusefs.Inode) {
@@ -188,6 +229,7 @@ func (n *notifier) close() {
 	n.mu.Lock()
 	n.closed = true
 	n.cond.Broadcast()
+	n.rouse()
 	n.mu.Unlock()
 	n.running.Wait()
 }

@@ -89,6 +89,10 @@ func (s *Store) join(f *File, d *draft, tgid uint32) {
 	d.save.wrote(d.rel, tgid)
 }
 
+// Publishes reports whether a close of the file is of interest: it was opened to
+// change what its name holds.
+func (f *File) Publishes() bool { return f.draft != nil }
+
 // Flush is one close(2), or the kernel closing for a dead process. tid is the
 // thread that the FLUSH names. Once every writer has closed, the file becomes
 // visible under its name, before the close returns.

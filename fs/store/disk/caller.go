@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,47 +77,29 @@ func As(uid, gid uint32, f func() error) (err error) {
 }
 
 // Apart runs f where it may call Become: on one thread, which gets its old
-// credentials back, or ends when it does not. Linux keeps credentials by thread,
-// and Go moves goroutines between them. A panic of f goes on in the caller. Within
-// Apart the thread is there already: another would cost six switches between threads.
+// credentials back. Linux keeps credentials by thread, and Go moves goroutines
+// between them. It may be called within Apart.
 func Apart(f func()) {
 	runtime.LockOSThread()
-	_, already := apart.Load(unix.Gettid())
-	if already {
-		defer restored()() // and unlocks once: the outer call goes on
-		f()
-		return
-	}
-	runtime.UnlockOSThread()
-	done := make(chan any)
-	go func() {
-		runtime.LockOSThread()
-		defer func() { done <- recover() }()
-		defer restored()()
-		tid := unix.Gettid()
-		apart.Store(tid, true)
-		defer apart.Delete(tid)
-		f()
-	}()
-	if panicked := <-done; panicked != nil {
-		panic(panicked)
-	}
+	defer restored()()
+	f()
 }
-
-// apart are the threads on which f of Apart runs. They are locked: who finds his own
-// among them is f.
-var apart sync.Map
 
 // restored remembers the credentials of the thread that is locked.
 func restored() (restore func()) {
 	ids := fsIDs()
 	caps, err := capabilities()
 	return func() {
-		unix.SetfsuidRetUid(ids[0]) // brings back the capabilities that it took
-		unix.SetfsgidRetGid(ids[1])
-		if err == nil && unix.Capset(&thisThread, &caps[0]) == nil && fsIDs() == ids {
-			runtime.UnlockOSThread() // else the thread ends with its goroutine
+		for {
+			unix.SetfsuidRetUid(ids[0]) // brings back the capabilities that it took
+			unix.SetfsgidRetGid(ids[1])
+			if (err != nil || unix.Capset(&thisThread, &caps[0]) == nil) && fsIDs() == ids {
+				break
+			}
+			// For want of memory. Nothing else may run on the thread as it is.
+			time.Sleep(time.Millisecond)
 		}
+		runtime.UnlockOSThread()
 	}
 }
 

@@ -112,6 +112,9 @@ func Mount(backing *disk.Root, opts MountOptions) (*Server, error) {
 	// Before the first request: go-fuse never asks again for a file that was opened
 	// without passthrough.
 	m.passthrough.Store(!opts.NoPassthrough && m.probePassthrough(server, backing))
+	if !m.passthrough.Load() {
+		m.readFurther()
+	}
 	// Not WaitMount: the kernel has said INIT, so the mount is there, and WaitMount
 	// opens a file in it. A daemon that is killed while it waits for itself can
 	// never die, and its mount answers nobody any more.

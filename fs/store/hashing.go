@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -60,7 +61,7 @@ func (s *Store) hashLater(versions ...*Version) {
 func (s *Store) keepHashing() {
 	runtime.LockOSThread()
 	s.background()
-	for v := s.hashing.next(true); v != nil && !s.stopped(); v = s.hashing.next(true) {
+	for v := s.hashing.next(); v != nil && !s.stopped(); v = s.hashing.next() {
 		s.report("hash a checkpoint", s.hashVersion(v, s.letSavesGo))
 	}
 }
@@ -72,29 +73,31 @@ func (s *Store) background() {
 }
 
 // next takes a version from the queue; nil says that there is none, and that
-// keepHashing has to end if that is who asks.
-func (h *hashing) next(keeper bool) (v *Version) {
+// keepHashing has to end.
+func (h *hashing) next() (v *Version) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.queue) > 0 {
 		v, h.queue = h.queue[0], h.queue[1:]
 	}
-	if keeper {
-		h.now, h.running = v, v != nil
-	}
+	h.now, h.running = v, v != nil
 	return v
 }
 
-// hashRest hashes now what is left, also of what keepHashing is about.
-func (s *Store) hashRest() {
-	s.hashing.mu.Lock()
-	v := s.hashing.now
-	s.hashing.mu.Unlock()
-	if v == nil {
-		v = s.hashing.next(false)
+// hashRest hashes now what commits have left, also what keepHashing is about. What a
+// mount has found may be all that was ever saved, and is left to the next.
+func (s *Store) hashRest(ctx context.Context) {
+	h := &s.hashing
+	h.mu.Lock()
+	list := slices.Clone(h.queue)
+	if h.now != nil {
+		list = append(list, h.now)
 	}
-	for ; v != nil && !s.stopped(); v = s.hashing.next(false) {
-		s.report("hash a checkpoint", s.hashVersion(v, nil))
+	h.mu.Unlock()
+	for _, v := range list {
+		if !v.Adopted && ctx.Err() == nil {
+			s.report("hash a checkpoint", s.hashVersion(v, nil))
+		}
 	}
 }
 

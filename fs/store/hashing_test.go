@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,31 @@ func TestHashesOnDemand(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An unmount does not wait for the hashes of what was found: that may be years of
+// checkpoints.
+func TestUnmountDoesNotHashWhatWasFound(t *testing.T) {
+	lazily(t, func(b *bench) {
+		b.seed(map[string]content{"last_checkpoint": {"one", 1, 0}})
+		b.stop()
+		b.must(os.RemoveAll(path.Join(b.dir, manifestDir)))
+		b.start()
+		b.pass(time.Second) // it is hashed
+		v := b.version("latest")
+		b.mu.Lock()
+		v.Files = slices.Clone(v.Files)
+		for i := range v.Files {
+			v.Files[i].XXH3 = ""
+		}
+		b.mu.Unlock()
+		b.hashing.running = true // as if it did, and never came to it
+		b.hashLater(v)
+		b.Settle(context.Background(), nil)
+		if !v.Adopted || len(b.unhashed(v)) != 3 {
+			t.Errorf("adopted %v, %d files have no hashes", v.Adopted, len(b.unhashed(v)))
+		}
+	})
 }
 
 // A save that holds what its base does is dropped, and one that differs in one

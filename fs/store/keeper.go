@@ -143,7 +143,7 @@ func (s *Store) Settle(ctx context.Context, progress func(left int)) map[string]
 			progress(left)
 		}
 		if left == 0 || ctx.Err() != nil {
-			s.hashRest()
+			s.hashRest(ctx)
 			return s.unfinished()
 		}
 		s.await(ctx, 200*time.Millisecond)

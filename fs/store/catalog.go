@@ -7,7 +7,6 @@ import (
 	"path"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,31 +75,6 @@ func (s *Store) checkpointRun(dir string) {
 	if s.runs[dir] == nil {
 		s.runs[dir] = newRun(dir)
 	}
-}
-
-// loadManifests reads all manifests; one that cannot be read says nothing.
-func (s *Store) loadManifests() map[string]*Manifest {
-	out := map[string]*Manifest{}
-	list, err := s.disk.ReadDir(manifestDir)
-	if err != nil {
-		return out
-	}
-	var mu sync.Mutex
-	inParallel(list, func(e disk.Entry) {
-		id, ok := strings.CutSuffix(e.Name, ".json")
-		if !ok {
-			return
-		}
-		m, err := s.readManifest(id)
-		if err != nil {
-			s.log.Warn("a manifest is not readable; the checkpoint is verified instead", "err", err)
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		out[id] = m
-	})
-	return out
 }
 
 // byDirectory finds manifests by the inode of the directory that they are about.

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/zeebo/xxh3"
 
 	"ckptfs/fs/store/disk"
 )
@@ -128,6 +132,50 @@ func FuzzSaveNote(f *testing.F) {
 	})
 }
 
+func FuzzPapers(f *testing.F) {
+	for _, m := range []Manifest{
+		{ID: "id", Name: last, CommittedAt: time.Unix(1, 2), Size: 3, Files: []ManifestFile{{Path: "config.json", Size: 3, XXH3: "00ff"}}},
+		{ID: "id", Name: last, Metrics: map[string]float64{"f1": 0.5}, Damage: []Damage{{Path: "config.json", Problem: "torn"}}},
+		{ID: "id", Name: "../../x"},
+		{ID: "id", Name: last, Files: []ManifestFile{{Path: "../../../etc/passwd", XXH3: "no hash"}}},
+	} {
+		b := packPapers(map[string]packed{m.ID: {paper{1, 2, 3, 4}, &m}})
+		f.Add(b[len(papersMagic) : len(b)-16])
+	}
+	f.Add(binary.AppendUvarint(nil, 1<<62))                   // more entries than bytes
+	f.Add(bytes.Repeat([]byte{0xff}, 64))                     // a number without end
+	f.Add(append([]byte{1, 1, 1, 1, 1}, make([]byte, 64)...)) // words before there are any
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = append([]byte(papersMagic), data...)
+		sum := xxh3.Hash128(data) // as whoever wrote it would
+		data = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(data, sum.Lo), sum.Hi)
+		var all map[string]packed
+		var err error
+		within(t, func() { all, err = parsePapers(data) })
+		if err != nil {
+			return
+		}
+		for id, e := range all {
+			for _, p := range append([]string{e.Run, e.Name, id}, pathsOf(e.Manifest)...) {
+				if leaves(p) {
+					t.Errorf("what is kept of the manifests leads to %q", p)
+				}
+			}
+		}
+		again, err := parsePapers(packPapers(all))
+		if err != nil || len(again) != len(all) {
+			t.Errorf("written and read again there are %d of %d, %v", len(again), len(all), err)
+		}
+	})
+}
+
+func pathsOf(m *Manifest) (paths []string) {
+	for _, f := range m.Files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
 func FuzzManifest(f *testing.F) {
 	for _, m := range []Manifest{
 		{Format: manifestFormat, ID: "id", Name: last, Files: []ManifestFile{{Path: "config.json", Size: 3}}},
@@ -149,11 +197,7 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		paths := []string{m.Run, m.Name}
-		for _, file := range m.Files {
-			paths = append(paths, file.Path)
-		}
-		for _, p := range paths {
+		for _, p := range append([]string{m.Run, m.Name}, pathsOf(m)...) {
 			if leaves(p) {
 				t.Errorf("the manifest leads to %q", p)
 			}

@@ -146,7 +146,8 @@ type Store struct {
 	events        events
 	counters      Counters
 	seq           atomic.Uint64
-	retryPrune    atomic.Bool // a second try is on its way
+	retryPrune    atomic.Bool  // a second try is on its way
+	unpacked      atomic.Int64 // manifests that papersFile does not have, or has in vain
 	generation    atomic.Uint64
 
 	withoutOptimizer sync.Map // by the id of a version: whether it lacks the state of one
@@ -277,6 +278,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.work.Wait()
 	s.closeSaves()
+	s.packManifests()
 	s.lock.release()
 	return s.disk.Close()
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"golang.org/x/sys/unix"
 
@@ -100,6 +101,7 @@ func (s *Store) putManifest(op disk.Op, m *Manifest, sync bool) error {
 	if err != nil {
 		return fmt.Errorf("encode manifest %s: %w", m.ID, err)
 	}
+	s.unpacked.Add(1)
 	return s.writeFile(op, manifestPath(m.ID), append(b, '\n'), sync)
 }
 
@@ -138,7 +140,18 @@ func parseManifest(id string, b []byte) (*Manifest, error) {
 	if m.ID != id {
 		return nil, fmt.Errorf("it is of version %q", m.ID)
 	}
+	m.share()
 	return m, m.valid()
+}
+
+// share has words that are the same in most manifests lie in memory once.
+func (m *Manifest) share() {
+	m.Run, m.Layout = unique.Make(m.Run).Value(), unique.Make(m.Layout).Value()
+	m.Kind = layout.Kind(unique.Make(string(m.Kind)).Value())
+	for i := range m.Files {
+		f := &m.Files[i]
+		f.Path, f.Format = unique.Make(f.Path).Value(), unique.Make(f.Format).Value()
+	}
 }
 
 // valid refuses names and paths that would lead out of the directory.

@@ -159,10 +159,20 @@ func (s *Store) ignored(dir, name string) bool {
 
 // adopt enters what lies under a natural name: the version that a manifest
 // describes, or what a look at the files makes of it. manifests are those of a
-// directory with its inode number.
+// directory with its inode number. A mount looks at the files later (compare.go).
 func (s *Store) adopt(rec *record, st *disk.Stat, manifests []*Manifest) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	if m := rec.plainly(manifests); s.lazy && m != nil {
+		s.unchecked.Add(1)
+		s.entered(rec, m, "").unchecked.Store(true)
+		return
+	}
+	s.adoptAnew(rec, st, manifests)
+}
+
+// adoptAnew does so by a look at every file. Needs rec.mu.
+func (s *Store) adoptAnew(rec *record, st *disk.Stat, manifests []*Manifest) {
 	if m := s.known(rec, manifests); m != nil {
 		s.entered(rec, m, m.Removed)
 		return

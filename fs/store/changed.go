@@ -61,6 +61,8 @@ func (s *Store) look(p string, happened news) {
 	case rec.judged == nil && rec.committed == nil: // nothing to compare it with
 	case happened == written:
 		s.doubt(rec, "it was written to from outside")
+	case rec.committed != nil && rec.committed.unchecked.Load():
+		s.compare(rec)
 	default:
 		if why := s.differs(rec, &st); why != "" {
 			s.doubt(rec, "changed from outside: "+why)

@@ -16,6 +16,7 @@ func (s *Store) Xattrs(p string) map[string]string {
 		return nil
 	}
 	rec := at.rec
+	s.compareRecord(rec)
 	rec.mu.RLock()
 	defer rec.mu.RUnlock()
 	out := map[string]string{"target": rec.name, "kind": string(rec.match.Kind)}

@@ -50,6 +50,9 @@ func (s *Store) startKeeper() {
 	}
 	s.sealed = nil
 	s.spawn(func() {
+		if s.opts.Outside == nil { // else they are looked at one by one as they are watched
+			s.compareAll()
+		}
 		s.recheckChanged()
 		s.hashFound()
 	})

@@ -88,10 +88,20 @@ func (r *record) where() string {
 
 // surveyAll looks at every checkpoint that is known, and for others.
 func (s *Store) surveyAll() {
-	for _, rec := range s.allRecords() {
-		s.look(rec.where(), nothing)
-	}
 	s.survey("")
+	for _, r := range s.runsSorted() {
+		there := map[string]bool{}
+		if list, err := s.disk.ReadDir(s.pathOf(r)); err == nil {
+			for _, e := range list {
+				there[e.Name] = true
+			}
+		}
+		for _, rec := range s.recordsOf(r) {
+			if rec.spread() || !there[rec.name] { // the others were looked at by their names
+				s.look(rec.where(), nothing)
+			}
+		}
+	}
 }
 
 // survey watches a plain directory and looks at what is in it. Watched are runs,

@@ -33,6 +33,7 @@ func (s *Store) prune(r *run) {
 	if !cfg.Retention.JudgesRun() { // trimHistory does the rest
 		return
 	}
+	s.compareAll()
 	rv := s.candidates(r)
 	rv.views = policy.Resolve(rv.candidates, cfg)
 	decisions := policy.Retain(rv.candidates, rv.views, cfg.Retention.On(s.diskSize()), s.clock.Now())
@@ -96,6 +97,7 @@ func (s *Store) Decide(dir string, r policy.Retention) ([]policy.Decision, error
 	if run == nil {
 		return nil, fmt.Errorf("%s holds no checkpoints", dir)
 	}
+	s.compareAll()
 	rv := s.candidates(run)
 	return policy.Retain(rv.candidates, policy.Resolve(rv.candidates, s.policyOf(run)), r.On(s.diskSize()), s.clock.Now()), nil
 }
@@ -107,6 +109,7 @@ func (s *Store) Delete(p, version, why string) error {
 	if rec == nil {
 		return fmt.Errorf("%s is not a checkpoint", p)
 	}
+	s.compareRecord(rec)
 	asOf := s.generation.Load()
 	shown := s.protected(rec.run)
 	rec.mu.Lock()

@@ -176,6 +176,7 @@ func (s *Store) recoverSave(id string) error {
 	if sv.held == nil {
 		sv.held = map[string]string{}
 	}
+	s.compare(rec)
 	if rec.natural && rec.committed != nil {
 		sv.base = rec.committed
 	}

@@ -238,6 +238,7 @@ func (s *Store) deleteRecord(rec *record, why string) error {
 	if err := s.usable(rec); err != nil {
 		return err
 	}
+	s.compare(rec)
 	if rec.natural {
 		if err := s.trashHistory(rec, why); err != nil {
 			return err

@@ -320,6 +320,7 @@ func (s *Store) adoptTree(from string, rec *record, tgid uint32) error {
 	if rec.dead { // forgotten since it was found
 		s.revive(rec)
 	}
+	s.compare(rec)
 	sv, err := s.stage(rec, func(sv *save) error {
 		if err := s.noteSave(sv); err != nil {
 			return err

@@ -46,6 +46,8 @@ func (s *Store) renameRecord(a, b *record) error {
 	read, progress := s.progressUnder(a, b)
 	origin, unlock := s.lockMoved(a, b)
 	defer unlock()
+	s.compare(a)
+	s.compare(b)
 	if _, live := a.live(); !live {
 		return unix.ENOENT
 	}

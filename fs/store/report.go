@@ -148,6 +148,7 @@ func (r *run) layoutName() string {
 // List reports the checkpoints of every run, by progress; all adds history,
 // trash, quarantine and saves that are hidden behind a committed version.
 func (s *Store) List(all bool) ListReport {
+	s.compareAll()
 	rep := ListReport{Runs: []RunList{}}
 	for _, r := range s.runsSorted() {
 		rv := s.candidates(r)
@@ -351,6 +352,7 @@ func (s *Store) stagedBytes(dir string) (n int64) {
 // Explain says for every run why its views resolve as they do, and why
 // retention keeps or deletes each checkpoint.
 func (s *Store) Explain() []ExplainReport {
+	s.compareAll()
 	out := []ExplainReport{}
 	for _, r := range s.runsSorted() {
 		cfg, rv := s.policyOf(r), s.candidates(r)

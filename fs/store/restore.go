@@ -213,6 +213,7 @@ func (s *Store) stageEarlier(rec *record, e *earlier) (*save, error) {
 	if err := s.keepTogether(rec); err != nil {
 		return nil, err
 	}
+	s.compare(rec)
 	from := e.where()
 	if what := s.inTheWay(rec, from); what != "" {
 		return nil, fmt.Errorf("%s is there, and is not of the checkpoint; move it away: %w", what, unix.EEXIST)

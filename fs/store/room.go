@@ -159,6 +159,7 @@ func (s *Store) relieve(r *run, name string, want int64, fits func() bool) bool 
 		s.fitted(r, name)
 		return true
 	}
+	s.compareAll()
 	s.room.making.Lock()
 	defer s.room.making.Unlock()
 	done := s.freeUp(r, enough)

@@ -76,6 +76,7 @@ type sacrifice struct {
 // sacrifices lists what the runs may give up: earlier versions, then
 // checkpoints, each of run r first.
 func (s *Store) sacrifices(r *run) (list []sacrifice) {
+	s.compareAll()
 	runs := s.runsSorted()
 	if i := slices.Index(runs, r); i > 0 {
 		runs = slices.Insert(slices.Delete(runs, i, i+1), 0, r)

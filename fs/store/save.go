@@ -123,6 +123,7 @@ func (s *Store) openSave(rec *record) (*save, error) {
 	if sv := rec.current(); sv != nil {
 		return sv, nil
 	}
+	s.compare(rec)
 	from, exists := rec.live()
 	if exists {
 		if err := s.keepTogether(rec); err != nil {

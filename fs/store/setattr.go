@@ -45,6 +45,9 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 		a, err := f.Stat()
 		return a, err
 	}
+	if at := s.at(p); at.rec != nil {
+		s.compareRecord(at.rec) // what it was is written down with what is changed
+	}
 	var changed *record
 	err := s.reach(p, id, func(b string, rec *record) error {
 		if err := s.apply(b, ch); err != nil {
@@ -78,6 +81,9 @@ func (s *Store) SetAttr(p string, id Ident, f *File, ch Change, c Caller) (Attr,
 // applyOpen changes an open file, wherever its name is by now.
 func (s *Store) applyOpen(p string, id Ident, f *File, ch Change) error {
 	if ch.Mtime != nil && f.draft == nil {
+		if at := s.at(p); at.rec != nil {
+			s.compareRecord(at.rec)
+		}
 		reached := false
 		err := s.reach(p, id, func(b string, rec *record) error {
 			reached = true

@@ -60,6 +60,9 @@ func (s *Store) emptyTrash() {
 
 func (s *Store) shredOld() error {
 	entries := s.trashOldestFirst()
+	if len(entries) > 0 {
+		s.compareAll()
+	}
 	list := make([]policy.Deleted, len(entries))
 	for i, t := range entries {
 		list[i] = policy.Deleted{At: t.Deleted, Size: t.Size, Kept: !s.mayShred(t)}

@@ -184,6 +184,19 @@ func (x *standing) version(slot int) *Version {
 	return x.held[slot].version
 }
 
+// chosen is the version that a view leads to, nil for none: whatever is chosen has
+// been compared with its manifest. Called without locks.
+func (s *Store) chosen(r *run, choose func(*policy.Index) int) *Version {
+	for {
+		x := s.standingOf(r)
+		v := x.version(choose(x.index))
+		x.mu.Unlock()
+		if v == nil || !v.unchecked.Load() || s.vouch(v) {
+			return v
+		}
+	}
+}
+
 // kindsOfLinks says of which kinds the links to the records of a run are.
 func (s *Store) kindsOfLinks(r *run) map[*record][]layout.Kind {
 	also := map[*record][]layout.Kind{}

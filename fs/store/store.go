@@ -116,6 +116,7 @@ type Store struct {
 	readOnly bool
 	lock     *lockHandle
 	exchange bool // RENAME_EXCHANGE works on this file system
+	lazy     bool // a mount waits for this: what can be found out later is
 
 	mu         sync.RWMutex
 	runs       map[string]*run   // by path; the root run is ""
@@ -143,6 +144,7 @@ type Store struct {
 	writeBack     writeBack
 	hashing       hashing
 	committing    atomic.Int32 // commits that are under way
+	unchecked     atomic.Int64 // versions that are
 	events        events
 	counters      Counters
 	seq           atomic.Uint64
@@ -170,6 +172,7 @@ var ErrLocked = errors.New("in use by another ckptfs")
 // takes over the disk and closes it.
 func Open(d disk.Disk, opts Options) (*Store, error) {
 	s := newStore(d, opts)
+	s.lazy = opts.Mountpoint != ""
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}

@@ -267,7 +267,7 @@ func (s *Store) lastValid(t *trashed) bool {
 	}
 	if r := s.runs[t.Run]; r != nil {
 		for _, rec := range r.records {
-			if rec.committed != nil && len(rec.committed.Damage) == 0 {
+			if rec.committed != nil && len(rec.committed.Damage) == 0 && !rec.committed.unchecked.Load() {
 				return false
 			}
 		}

@@ -39,6 +39,7 @@ type TrashRow struct {
 
 // Trash lists what was deleted, the newest deletion first.
 func (s *Store) Trash() TrashReport {
+	s.compareAll()
 	rep := TrashReport{Trash: []TrashRow{}}
 	for _, t := range slices.Backward(s.trashOldestFirst()) {
 		protected := s.cfg.Retention.ProtectLast && s.lastValid(t)
@@ -91,6 +92,7 @@ func (s *Store) becomesFree(t *trashed) bool {
 // Shred removes one entry of the trash for good, whatever its age. What is
 // protected goes only with all; what somebody has open does not go.
 func (s *Store) Shred(id string, all bool) error {
+	s.compareAll()
 	for _, t := range s.trashOldestFirst() {
 		if t.ID != id {
 			continue

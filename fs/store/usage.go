@@ -282,6 +282,7 @@ func (m *meter) quarantine() error {
 // freeable asks the policy what would go now.
 func (m *meter) freeable() {
 	s := m.store
+	s.compareAll()
 	for _, r := range s.runsSorted() {
 		rv := s.candidates(r)
 		rv.views = policy.Resolve(rv.candidates, s.policyOf(r))

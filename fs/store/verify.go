@@ -98,6 +98,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 	if o.Deep && o.pass == "" {
 		o.pass = fmt.Sprintf("verify %q history=%v trash=%v", o.Path, o.History, o.Trash)
 	}
+	s.compareAll()
 	began := s.clock.Now()
 	run := &verification{s: s, o: o, subjects: s.scope(o)}
 	run.begin()

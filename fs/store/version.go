@@ -65,6 +65,8 @@ type Version struct {
 	views  atomic.Int32 // view nodes that the kernel still holds
 	left   atomic.Int64 // unix ns when the last view stopped resolving to it; 0 while one does
 
+	unchecked atomic.Bool // its files were not compared with the manifest since the mount
+
 	papers sync.Mutex // its manifest is being written
 
 	mu   sync.RWMutex

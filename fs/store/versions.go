@@ -5,6 +5,13 @@ import "slices"
 // VersionByID finds a version that is committed, in a history, or in the trash;
 // nil when there is none.
 func (s *Store) VersionByID(id string) *Version {
+	if v := s.versionByID(id); v != nil && s.vouch(v) {
+		return v
+	}
+	return nil
+}
+
+func (s *Store) versionByID(id string) *Version {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	is := func(v *Version) bool { return v != nil && v.ID == id }

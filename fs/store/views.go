@@ -57,25 +57,27 @@ func (s *Store) View(dir, name string) (Target, bool) {
 		return Target{}, false
 	}
 	name = strings.TrimPrefix(name, "@")
-	x := s.standingOf(r)
-	defer x.mu.Unlock()
 	n := s.cfg.Views
-	resolved := func(slot int) (Target, bool) {
-		v := x.version(slot)
+	resolved := func(choose func(*policy.Index) int) (Target, bool) {
+		v := s.chosen(r, choose)
 		return Target{Version: v}, v != nil
 	}
-	switch {
-	case name == "":
+	switch name {
+	case "":
 		return Target{}, false
-	case name == n.Latest:
-		return resolved(x.index.Latest())
-	case name == n.Resume:
-		return resolved(x.index.Resume())
-	case name == n.Best:
-		return resolved(x.index.Best())
-	case name == n.ByEpoch:
+	case n.Latest:
+		return resolved((*policy.Index).Latest)
+	case n.Resume:
+		return resolved((*policy.Index).Resume)
+	case n.Best:
+		return resolved((*policy.Index).Best)
+	}
+	x := s.standingOf(r)
+	defer x.mu.Unlock()
+	switch name {
+	case n.ByEpoch:
 		return Target{Index: ByEpoch}, x.index.HasEpochs()
-	case name == n.ByStep:
+	case n.ByStep:
 		return Target{Index: ByStep}, x.index.HasSteps()
 	}
 	return Target{}, false
@@ -131,12 +133,12 @@ func (s *Store) Numbered(dir string, index Index, name string) *Version {
 	if err != nil || strconv.FormatInt(n, 10) != name || r == nil {
 		return nil
 	}
-	x := s.standingOf(r)
-	defer x.mu.Unlock()
-	if index == ByEpoch {
-		return x.version(x.index.Epoch(n))
-	}
-	return x.version(x.index.Step(n))
+	return s.chosen(r, func(x *policy.Index) int {
+		if index == ByEpoch {
+			return x.Epoch(n)
+		}
+		return x.Step(n)
+	})
 }
 
 // Hold keeps a version on disk while a view of it is known to the kernel; let go

@@ -29,6 +29,9 @@ func (m *mount) statusText(sees func(dir string) bool) []byte {
 	if rep.Unwatched != "" {
 		fmt.Fprintf(&b, "note: %s\n", rep.Unwatched)
 	}
+	for _, h := range rep.Hanging {
+		fmt.Fprintf(&b, "note: %s\n", h.Words())
+	}
 	if s := rep.Scrub; s != nil && s.Ended != nil {
 		fmt.Fprintf(&b, "scrubbed at %s: %d checkpoints, %d damaged\n", s.Ended.Format(time.RFC3339), s.Checkpoints, len(s.Damaged))
 	}

@@ -157,6 +157,9 @@ func printStatus(out io.Writer, st status) {
 	if st.UnknownEnds > 0 {
 		fmt.Fprintf(table, "warning\t%s closed by a process of which nothing could be learned\n", count(int(st.UnknownEnds), "file"))
 	}
+	for _, h := range st.Hanging {
+		fmt.Fprintf(table, "note\t%s\n", h.Words())
+	}
 	if st.Unwatched != "" {
 		fmt.Fprintf(table, "note\t%s\n", st.Unwatched)
 	}

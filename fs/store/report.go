@@ -67,6 +67,7 @@ type StatusReport struct {
 	Scrub       *ScrubStatus `json:"scrub"`        // null where nothing is scrubbed
 	Unwatched   string       `json:"unwatched"`    // why changes from outside are found late; "" when they are not
 	UnknownEnds int64        `json:"unknown_ends"` // files whose writer's fate could not be learned
+	Hanging     []Hanging    `json:"hanging"`      // calls to the disk that do not return
 	Commits     int64        `json:"commits"`
 	Pruned      int64        `json:"pruned"`
 }
@@ -282,23 +283,44 @@ func (s *Store) Status() StatusReport {
 		rep.Quarantine.Bytes += h.Size
 	}
 	s.mu.RUnlock()
+	end := s.clock.Now().Add(statusPatience)
 	for _, r := range s.runsSorted() {
-		cfg, rv := s.policyOf(r), s.candidates(r)
-		rv.views = policy.Resolve(rv.candidates, cfg)
-		rs := RunStatus{
-			Path: r.shown(), Layout: r.layoutName(), Why: s.whyOf(r), Views: map[string]string{},
-			Saves: s.saves(r), Policy: cfg.Retention.String(), Hints: s.hints(r, cfg, rv),
-		}
-		n := s.cfg.Views
-		for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {
-			if res.Target >= 0 && name != "" {
-				rs.Views[name] = rv.candidates[res.Target].Name
-			}
+		rs, ok := patiently(s, max(end.Sub(s.clock.Now()), runPatience), func() RunStatus { return s.statusOf(r) })
+		if !ok {
+			rs = RunStatus{Path: r.shown(), Layout: r.layoutName(), Views: map[string]string{}, Saves: []SaveStatus{}, Hints: []string{notAnswering}}
 		}
 		rep.Runs = append(rep.Runs, rs)
 	}
-	rep.Runs = append(rep.Runs, s.waitingRuns()...)
+	waiting, _ := patiently(s, runPatience, s.waitingRuns)
+	rep.Runs = append(rep.Runs, waiting...)
+	rep.Hanging = s.attended.hanging()
 	return rep
+}
+
+// How long status waits for all runs together to say how they stand, and for each
+// when that is over.
+const statusPatience, runPatience = 2 * time.Second, 50 * time.Millisecond
+
+const notAnswering = "how the run stands is not known now: the disk does not answer, or the machine is very busy"
+
+// statusOf is how one run stands.
+func (s *Store) statusOf(r *run) RunStatus {
+	for _, choose := range []func(*policy.Index) int{(*policy.Index).Latest, (*policy.Index).Resume, (*policy.Index).Best} {
+		s.chosen(r, choose) // so that what is named can be shown
+	}
+	cfg, rv := s.policyOf(r), s.candidates(r)
+	rv.views = policy.Resolve(rv.candidates, cfg)
+	rs := RunStatus{
+		Path: r.shown(), Layout: r.layoutName(), Why: s.whyOf(r), Views: map[string]string{},
+		Saves: s.saves(r), Policy: cfg.Retention.String(), Hints: s.hints(r, cfg, rv),
+	}
+	n := s.cfg.Views
+	for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {
+		if res.Target >= 0 && name != "" {
+			rs.Views[name] = rv.candidates[res.Target].Name
+		}
+	}
+	return rs
 }
 
 func (s *Store) saves(r *run) []SaveStatus {

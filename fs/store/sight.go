@@ -64,6 +64,9 @@ func (r *ListReport) Hide(sees func(dir string) bool) {
 // Hide takes from a report the runs that a user does not see.
 func (r *StatusReport) Hide(sees func(dir string) bool) {
 	r.Runs = visible(r.Runs, sees, func(r RunStatus) string { return r.Path })
+	if !sees(Private) { // a look at where it hangs would hang too
+		r.Hanging = []Hanging{}
+	}
 }
 
 // HideRuns takes from the reports the runs that a user does not see.

@@ -105,6 +105,7 @@ type Options struct {
 // Store.mu held, so that either is enough to read them.
 type Store struct {
 	disk     disk.Disk
+	attended *attended // the same, where it says what hangs
 	opts     Options
 	cfg      policy.Config
 	clock    Clock
@@ -204,7 +205,7 @@ func Look(d disk.Disk, opts Options) (*Store, error) {
 
 func newStore(d disk.Disk, opts Options) *Store {
 	s := &Store{
-		disk: d, opts: opts, cfg: opts.Config,
+		opts: opts, cfg: opts.Config,
 		clock: opts.Clock, procs: opts.Processes, log: opts.Log,
 		boot: bootID(), nonce: fmt.Sprintf("%04x", rand.N(1<<16)),
 		runs: map[string]*run{}, links: map[string]string{}, pins: map[string]string{},
@@ -216,6 +217,7 @@ func newStore(d disk.Disk, opts Options) *Store {
 	if s.clock == nil {
 		s.clock = systemClock{}
 	}
+	s.useDisk(d)
 	if s.procs == nil {
 		s.procs = new(proc.System)
 	}
@@ -238,6 +240,12 @@ func newStore(d disk.Disk, opts Options) *Store {
 		}
 	}
 	return s
+}
+
+// useDisk has every call go to a disk, and be noted while it lasts.
+func (s *Store) useDisk(d disk.Disk) {
+	s.attended = attend(d, s.clock)
+	s.disk = s.attended
 }
 
 // prepare makes the private directory, takes the lock and probes the disk.

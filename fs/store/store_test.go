@@ -98,7 +98,8 @@ func (b *bench) tryStart() error {
 	if b.stopAt != never {
 		b.disk.stopAfter(b.stopAt)
 	}
-	s.disk, s.boot, s.lazy = b.disk, b.boot, true
+	s.useDisk(b.disk)
+	s.boot, s.lazy = b.boot, true
 	if b.lazy {
 		s.hashing.atOnce = 0
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -58,11 +59,23 @@ func serve(req request, stderr io.Writer, ready func()) error {
 	}
 	log.Info("mounted", "dir", req.dir, "mountpoint", req.point, "version", versionName(), "passthrough", server.Passthrough())
 	ready()
+	keepSmall()
 	stopped := make(chan struct{})
 	go stopOnSignal(server, req, signals, stopped, log)
 	server.Wait()
 	close(stopped)
 	return finish(server, log)
+}
+
+// keepSmall gives back the memory that it took to mount, and sees to it that garbage
+// does not double that of a large catalog, which is kept as long as the mount lives.
+func keepSmall() {
+	const large, percent = 16 << 20, 25
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc > large {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // finish commits what is complete after the file system is gone, and parks the

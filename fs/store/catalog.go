@@ -104,13 +104,23 @@ func (s *Store) scan(dir string) (found []foundName, err error) {
 	}
 	slices.SortFunc(list, func(a, b disk.Entry) int { return cmp.Compare(a.Name, b.Name) })
 	s.recogniseRun(dir, list)
+	stats := map[string]disk.Stat{}
+	if described, err := s.disk.Describe(dir); err == nil { // else one of them is to blame
+		for _, e := range described {
+			stats[e.Name] = e.Stat
+		}
+	}
 	spread := map[*record]int{} // where it is in found
 	for _, e := range list {
 		p := path.Join(dir, e.Name)
 		if p == Private {
 			continue
 		}
-		st, err := s.disk.Stat(p)
+		st, known := stats[e.Name]
+		var err error
+		if !known {
+			st, err = s.disk.Stat(p)
+		}
 		if err == nil && st.IsSymlink() {
 			s.noteAlias(p)
 		}

@@ -10,17 +10,13 @@ import (
 	"ckptfs/policy"
 )
 
-// hints are what the user may want to change about a run.
-func (s *Store) hints(r *run, cfg policy.Config, rv *runViews) []string {
+// hints are what the user may want to change about a run, with so many bytes free.
+func (s *Store) hints(r *run, cfg policy.Config, rv *runViews, free int64) []string {
 	hints := []string{}
 	for _, name := range []string{cfg.Views.Latest, cfg.Views.Resume, cfg.Views.Best} {
 		if res := s.resolution(rv, name); name != "" && res.Target >= 0 && r.owns(name) {
 			hints = append(hints, "the name "+name+" is that of an entry of "+r.layoutName()+"; the view is at @"+name)
 		}
-	}
-	free := int64(0)
-	if st, err := s.Statfs(); err == nil {
-		free = int64(st.Bavail) * int64(st.Bsize)
 	}
 	saves, gaps := s.savesOf(r, cfg)
 	hints = append(hints, policy.Hints(policy.Facts{

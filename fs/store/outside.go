@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"path"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -143,16 +142,26 @@ func (s *Store) surveyName(dir, name string) {
 	if err == nil && !st.IsDir() {
 		return
 	}
-	for _, r := range s.runsSorted() { // they may have gone with it
-		if at := s.pathOf(r); at == p || strings.HasPrefix(at, p+"/") {
-			for _, rec := range s.recordsOf(r) {
-				s.look(rec.where(), cameOrWent)
-			}
+	for _, r := range s.runsBelow(p) { // they may have gone with it
+		for _, rec := range s.recordsOf(r) {
+			s.look(rec.where(), cameOrWent)
 		}
 	}
 	if err == nil && s.ours(p, &st) && !s.ignored(dir, name) {
 		s.survey(p)
 	}
+}
+
+// runsBelow lists the runs at a path and below it.
+func (s *Store) runsBelow(p string) (list []*run) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for at, r := range s.runs {
+		if below(at, p) {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 // surveyFile looks at a name of a run that is that of a spread checkpoint's file.

@@ -284,8 +284,11 @@ func (s *Store) Status() StatusReport {
 	}
 	s.mu.RUnlock()
 	end := s.clock.Now().Add(statusPatience)
+	left := func() time.Duration { return max(end.Sub(s.clock.Now()), runPatience) }
+	free, known := patiently(s, left(), s.freeBytes) // once: what could be given back is a matter of all runs
 	for _, r := range s.runsSorted() {
-		rs, ok := patiently(s, max(end.Sub(s.clock.Now()), runPatience), func() RunStatus { return s.statusOf(r) })
+		rs, ok := patiently(s, left(), func() RunStatus { return s.statusOf(r, free) })
+		ok = ok && known
 		if !ok {
 			rs = RunStatus{Path: r.shown(), Layout: r.layoutName(), Views: map[string]string{}, Saves: []SaveStatus{}, Hints: []string{notAnswering}}
 		}
@@ -303,8 +306,17 @@ const statusPatience, runPatience = 2 * time.Second, 50 * time.Millisecond
 
 const notAnswering = "how the run stands is not known now: the disk does not answer, or the machine is very busy"
 
+// freeBytes is what a save may take, with what would give way.
+func (s *Store) freeBytes() int64 {
+	st, err := s.Statfs()
+	if err != nil {
+		return 0
+	}
+	return int64(st.Bavail) * int64(st.Bsize)
+}
+
 // statusOf is how one run stands.
-func (s *Store) statusOf(r *run) RunStatus {
+func (s *Store) statusOf(r *run, free int64) RunStatus {
 	for _, choose := range []func(*policy.Index) int{(*policy.Index).Latest, (*policy.Index).Resume, (*policy.Index).Best} {
 		s.chosen(r, choose) // so that what is named can be shown
 	}
@@ -312,7 +324,7 @@ func (s *Store) statusOf(r *run) RunStatus {
 	rv.views = policy.Resolve(rv.candidates, cfg)
 	rs := RunStatus{
 		Path: r.shown(), Layout: r.layoutName(), Why: s.whyOf(r), Views: map[string]string{},
-		Saves: s.saves(r), Policy: cfg.Retention.String(), Hints: s.hints(r, cfg, rv),
+		Saves: s.saves(r), Policy: cfg.Retention.String(), Hints: s.hints(r, cfg, rv, free),
 	}
 	n := s.cfg.Views
 	for name, res := range map[string]policy.Resolution{n.Latest: rv.views.Latest, n.Resume: rv.views.Resume, n.Best: rv.views.Best} {

@@ -187,12 +187,13 @@ func TestRoomNever(t *testing.T) {
 			b.configure(func(c *policy.Config) { c.Retention.ProtectLast = false })
 			b.must(b.process().removeAll(last))
 		}, nil, "nothing more to give"},
-		{"the older one of two in the trash goes", func(b *bench, p *process) {
-			b.seed(map[string]content{numbered(content{"", 1, 1}): {"first", 1, 1}})
+		{"of two in the trash goes what was saved first, and not what was deleted first", func(b *bench, p *process) {
+			b.pass(time.Second)
+			b.seed(map[string]content{numbered(content{"", 1, 1}): {"newer", 1, 1}})
 			b.must(p.removeAll(numbered(content{"", 1, 1})))
 			b.pass(time.Second)
 			b.must(p.removeAll(last))
-		}, []string{"trash old"}, "retention.protect_last"},
+		}, []string{"trash newer"}, "retention.protect_last"},
 		{"what a view shows, though it is deleted", func(b *bench, p *process) {
 			b.seed(map[string]content{"best_model": {"best", 1, 0}})
 			b.version("resume").Hold()

@@ -258,7 +258,8 @@ func (s *Store) free(t *trashed) bool {
 	return !t.restoring
 }
 
-// lastValid reports whether t is the newest valid version that its run has left.
+// lastValid reports whether t is the newest valid version that its run has left: what
+// was saved last, in whatever order they were deleted.
 func (s *Store) lastValid(t *trashed) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -273,11 +274,18 @@ func (s *Store) lastValid(t *trashed) bool {
 		}
 	}
 	for _, other := range s.trash {
-		if other != t && other.whole() && other.Run == t.Run && other.Deleted.After(t.Deleted) {
+		if other != t && other.whole() && other.Run == t.Run && other.newer(t) {
 			return false
 		}
 	}
 	return true
+}
+
+func (t *trashed) newer(than *trashed) bool {
+	if a, b := t.version, than.version; a != nil && b != nil && !a.CommittedAt.Equal(b.CommittedAt) {
+		return a.CommittedAt.After(b.CommittedAt)
+	}
+	return t.Deleted.After(than.Deleted)
 }
 
 // whole reports whether it could be a checkpoint again. Needs Store.mu.

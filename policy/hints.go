@@ -26,8 +26,12 @@ type Facts struct {
 // Hints are what the user may want to change about a run, each with the command or
 // the setting that does it. save_steps is the trainer's own setting.
 func Hints(f Facts) (hints []string) {
+	var often, seldom string
+	if r, ok := f.rhythm(); ok {
+		often, seldom = f.oftenSaved(r), f.seldomSaved(r)
+	}
 	for _, hint := range []string{
-		f.oftenSaved(), f.seldomSaved(), f.behind(), f.little(), f.bare(), f.finished(),
+		often, seldom, f.behind(), f.little(), f.bare(), f.finished(),
 	} {
 		if hint != "" {
 			hints = append(hints, hint)
@@ -74,9 +78,8 @@ func (r rhythm) most() float64 {
 const worthwhile = 0.1
 
 // oftenSaved: saving takes too much of the time.
-func (f Facts) oftenSaved() string {
-	r, ok := f.rhythm()
-	if !ok || r.share(r.steps) <= tolerableSaving || r.fewest() < r.steps*(1+worthwhile) {
+func (f Facts) oftenSaved(r rhythm) string {
+	if r.share(r.steps) <= tolerableSaving || r.fewest() < r.steps*(1+worthwhile) {
 		return ""
 	}
 	return fmt.Sprintf("saving takes %s of the time (%s after %s of training); raise save_steps from %.0f to %.0f; ckptfs plan %s compares",
@@ -84,9 +87,8 @@ func (f Facts) oftenSaved() string {
 }
 
 // seldomSaved: a crash loses too much.
-func (f Facts) seldomSaved() string {
-	r, ok := f.rhythm()
-	if !ok || f.Gaps || r.steps*r.perStep <= tolerableLoss.Seconds() || r.most() > r.steps*(1-worthwhile) {
+func (f Facts) seldomSaved(r rhythm) string {
+	if f.Gaps || r.steps*r.perStep <= tolerableLoss.Seconds() || r.most() > r.steps*(1-worthwhile) {
 		return ""
 	}
 	return fmt.Sprintf("a crash would lose up to %s of training; lower save_steps from %.0f to %.0f; ckptfs plan %s compares",

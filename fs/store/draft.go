@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,9 +22,10 @@ import (
 type draft struct {
 	save  *save
 	rel   string
-	n     int    // names the file in the save's directory of drafts
-	mark  string // ends that name: strangerSuffix or nothing
-	ident Ident  // of the new inode
+	n     int         // names the file in the save's directory of drafts
+	mark  string      // ends that name: strangerSuffix or nothing
+	ident Ident       // of the new inode
+	bare  atomic.Bool // it was made here, and nobody has given it an extended attribute
 	made  time.Time
 	ready chan struct{}
 	err   error // why it could not be made; set before ready is closed

@@ -83,6 +83,7 @@ func (s *Store) create(at place, flags int, mode uint32, c Caller, tgid uint32) 
 		return nil, Attr{}, s.sendBack(c.TID, flags&unix.O_TRUNC != 0) // it came into being after the look-up
 	}
 	d := s.newDraft(sv, at.rel)
+	d.bare.Store(true)
 	f, st, err := s.makeDraft(d, flags, mode, c, path.Dir(target))
 	s.prepared(d, &st, err)
 	if err != nil {

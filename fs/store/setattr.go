@@ -337,11 +337,31 @@ func (s *Store) linkInside(a place, id Ident, b place, c Caller) (Attr, error) {
 // Getxattr reads an extended attribute; the names user.ckptfs.* are the
 // store's own.
 func (s *Store) Getxattr(p string, id Ident, name string, dest []byte) (n int, err error) {
+	if name == capability && s.incapable(p, id) {
+		return 0, unix.ENODATA
+	}
 	err = s.reach(p, id, func(b string, _ *record) error {
 		n, err = s.disk.Getxattr(b, name, dest)
 		return err
 	})
 	return n, err
+}
+
+// capability is the attribute that the kernel asks for before the first write to a
+// file. A new one has none: nothing hands it down.
+const capability = "security.capability"
+
+// incapable reports whether a path is a draft that has no attribute which was not handed
+// down to it.
+func (s *Store) incapable(p string, id Ident) bool {
+	at := s.at(p)
+	if at.rec == nil {
+		return false
+	}
+	at.rec.mu.RLock()
+	defer at.rec.mu.RUnlock()
+	d := at.rec.draftOf(at.rel, id)
+	return d != nil && d.bare.Load()
 }
 
 // Listxattr lists the names of the extended attributes.
@@ -381,6 +401,11 @@ func (s *Store) annotate(p string, id Ident, name string, change func(b string) 
 	var changed *record
 	err := s.reach(p, id, func(b string, rec *record) error {
 		changed = rec
+		if rec != nil {
+			if d := rec.draftOf("", id); d != nil {
+				d.bare.Store(false)
+			}
+		}
 		if err := change(b); err != nil {
 			return err
 		}

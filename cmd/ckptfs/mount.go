@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"ckptfs/fs/store"
 	"ckptfs/policy"
 )
 
@@ -112,28 +114,37 @@ func beneath(req request, notes io.Writer) error {
 	return nil
 }
 
+// welcomes is of how many runs a mount tells what their views show.
+const welcomes = 10
+
 // welcome says what has become of the directory, and how to stop.
 func welcome(out io.Writer, req request) error {
-	rep, err := daemon(req.point).Status()
+	runs, err := daemon(req.point).Explain()
 	if err != nil {
 		return err
 	}
+	names := []string{req.cfg.Views.Latest, req.cfg.Views.Resume, req.cfg.Views.Best}
+	runs = slices.DeleteFunc(runs, func(r store.ExplainReport) bool {
+		return !slices.ContainsFunc(names, func(view string) bool { return r.Views[view].Target != nil })
+	})
 	fmt.Fprintf(out, "%s is mounted.\n", req.point)
 	table := newTable(out)
-	for _, r := range rep.Runs {
+	for _, r := range runs[:min(welcomes, len(runs))] {
 		run := ""
 		if r.Path != "." {
 			run = r.Path + "/"
 		}
-		names := req.cfg.Views
-		for _, view := range []string{names.Latest, names.Resume, names.Best} {
-			if target := r.Views[view]; target != "" {
-				fmt.Fprintf(table, "  %s%s/\t%s\n", run, view, target)
+		for _, view := range names {
+			if target := r.Views[view].Target; target != nil {
+				fmt.Fprintf(table, "  %s%s/\t%s\n", run, view, *target)
 			}
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if more := len(runs) - welcomes; more > 0 {
+		fmt.Fprintf(out, "  and %d more runs: ckptfs status %s\n", more, req.point)
 	}
 	fmt.Fprintf(out, "%s\n", req.cfg.Retention)
 	_, err = fmt.Fprintf(out, "To stop: ckptfs umount %s\n", req.point)

@@ -111,6 +111,7 @@ func (s *Store) scan(dir string) (found []foundName, err error) {
 		}
 	}
 	spread := map[*record]int{} // where it is in found
+	var plain []string
 	for _, e := range list {
 		p := path.Join(dir, e.Name)
 		if p == Private {
@@ -124,7 +125,9 @@ func (s *Store) scan(dir string) (found []foundName, err error) {
 		if err == nil && st.IsSymlink() {
 			s.noteAlias(p)
 		}
-		s.unseen = s.unseen || unread(err)
+		if unread(err) {
+			s.unseen.Store(true)
+		}
 		if err == nil && st.IsRegular() {
 			if rec := s.checkpoint(dir, e.Name, false); rec != nil {
 				at, known := spread[rec]
@@ -145,14 +148,27 @@ func (s *Store) scan(dir string) (found []foundName, err error) {
 		if s.ignored(dir, e.Name) {
 			continue
 		}
-		below, err := s.scan(p)
-		if err != nil {
-			s.unseen = true
-			s.log.Warn("cannot look into a directory; checkpoints in it are not known", "dir", p, "err", err)
-		}
-		found = append(found, below...)
+		plain = append(plain, p)
 	}
-	return found, nil
+	return append(found, s.scanAll(plain)...), nil
+}
+
+// scanAll scans directories side by side: what takes long is to recognise runs by
+// what their checkpoints hold.
+func (s *Store) scanAll(dirs []string) []foundName {
+	var mu sync.Mutex
+	var all []foundName
+	inParallel(dirs, func(dir string) {
+		found, err := s.scan(dir)
+		if err != nil {
+			s.unseen.Store(true)
+			s.log.Warn("cannot look into a directory; checkpoints in it are not known", "dir", dir, "err", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, found...)
+	})
+	return all
 }
 
 // foreign reports whether what is mounted in dir is none of ours.

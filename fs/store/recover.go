@@ -390,7 +390,7 @@ func (s *Store) dropManifests() {
 			alive[e.Name] = true
 		}
 	}
-	if s.unseen {
+	if s.unseen.Load() {
 		return
 	}
 	list, err := s.disk.ReadDir(manifestDir)

@@ -137,7 +137,7 @@ type Store struct {
 	remains       remains
 	sealed        []*save           // found by recovery, to be judged once the mount is usable
 	moved         map[string]string // runs, where manifests have them and where they are; recovery's
-	unseen        bool              // recovery could not look at everything: what it did not find may be there
+	unseen        atomic.Bool       // recovery could not look at everything: what it did not find may be there
 	arrivals      arrivals
 	remembered    memory
 	scrubbing     scrubbing

@@ -22,10 +22,14 @@ type described struct {
 // file of them.
 const describedMost = 4096
 
-// entriesOf lists a directory of the live tree of a record. Needs rec.mu.
+// entriesOf lists a directory of the live tree of a record, sorted by name. What it
+// gives is others' too, and not to be changed. Needs rec.mu.
 func (s *Store) entriesOf(rec *record, rel string) ([]disk.Described, error) {
 	dir, _ := rec.live()
-	ask := func() ([]disk.Described, error) { return s.disk.Describe(join(dir, rel)) }
+	ask := func() ([]disk.Described, error) {
+		list, err := s.disk.Describe(join(dir, rel))
+		return byName(list), err
+	}
 	d := &rec.described
 	if !s.describable(rec) {
 		return ask()

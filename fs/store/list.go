@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"path"
 	"slices"
 
@@ -85,21 +86,20 @@ func (s *Store) entryAttr(p string, st *disk.Stat) (a Attr, known bool) {
 func (s *Store) VersionListPlus(v *Version, rel string) (out []DirentPlus, err error) {
 	err = v.location(func(dir string) error {
 		list, err := s.disk.Describe(path.Join(dir, rel))
-		out = s.described(list, func(e *disk.Described) (Attr, bool) { return s.versionStat(e.Stat), true })
+		out = s.described(byName(list), func(e *disk.Described) (Attr, bool) { return s.versionStat(e.Stat), true })
 		return err
 	})
 	return out, err
 }
 
-// described gives a listing the order of their names, and says of each entry what
-// it is.
+// byName sorts a listing.
+func byName(list []disk.Described) []disk.Described {
+	slices.SortFunc(list, func(a, b disk.Described) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// described says of each entry of a sorted listing what it is.
 func (s *Store) described(list []disk.Described, attr func(e *disk.Described) (Attr, bool)) []DirentPlus {
-	slices.SortFunc(list, func(a, b disk.Described) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
 	out := make([]DirentPlus, 0, len(list))
 	for i := range list {
 		e := &list[i]

@@ -404,7 +404,9 @@ func TestPins(t *testing.T) {
 // has open.
 func TestTrashByHand(t *testing.T) {
 	inBubble(t, func(b *bench) {
-		b.seed(map[string]content{last: {"old", 1, 0}, "best_model": {"best", 1, 0}})
+		b.seed(map[string]content{"best_model": {"best", 1, 0}})
+		b.pass(time.Second)
+		b.seed(map[string]content{last: {"old", 1, 0}})
 		b.must(b.process().removeAll("best_model"))
 		b.pass(time.Second)
 		b.must(b.process().removeAll(last))

@@ -20,14 +20,7 @@ func TestCommitsGoSideBySide(t *testing.T) {
 				const first, second = "checkpoint_epoch1_step4", "checkpoint_epoch1_step8"
 				p := b.process()
 				b.must(p.save(first, content{"first", 1, 4}))
-				var stuck atomic.Bool
-				goOn := make(chan struct{})
-				b.disk.choose(func(_ int, op disk.Op) error {
-					if op == step && stuck.CompareAndSwap(false, true) {
-						<-goOn
-					}
-					return nil
-				})
+				stuck, goOn := b.stickAt(step)
 				b.settle()
 				if !stuck.Load() {
 					t.Fatal("the commit did not come to the step")
@@ -63,14 +56,7 @@ func TestNobodyWaitsForACommit(t *testing.T) {
 				b.seed(map[string]content{last: {"old", 1, 0}})
 				p := b.process()
 				b.must(p.save(last, content{"one", 2, 0}))
-				var stuck atomic.Bool
-				goOn := make(chan struct{})
-				b.disk.choose(func(_ int, op disk.Op) error {
-					if op == step && stuck.CompareAndSwap(false, true) {
-						<-goOn
-					}
-					return nil
-				})
+				_, goOn := b.stickAt(step)
 				b.settle()
 				saved := make(chan error, 1)
 				go func() { saved <- p.save(last, content{"two", 3, 0}) }()
@@ -88,4 +74,17 @@ func TestNobodyWaitsForACommit(t *testing.T) {
 			})
 		})
 	}
+}
+
+// stickAt has the disk not answer at a step, the first time that it comes, until
+// goOn is closed.
+func (b *bench) stickAt(step disk.Op) (stuck *atomic.Bool, goOn chan struct{}) {
+	stuck, goOn = new(atomic.Bool), make(chan struct{})
+	b.disk.choose(func(_ int, op disk.Op) error {
+		if op == step && stuck.CompareAndSwap(false, true) {
+			<-goOn
+		}
+		return nil
+	})
+	return stuck, goOn
 }

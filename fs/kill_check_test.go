@@ -196,7 +196,7 @@ func (k *killing) checkGone() {
 	})
 	for _, name := range k.list(".ckptfs") {
 		switch name {
-		case "lock", "staging", "manifests", "files", "history", "trash", "quarantine", "journal":
+		case "lock", "staging", "manifests", "papers", "files", "history", "trash", "quarantine", "journal":
 		default:
 			k.t.Errorf("left in the private directory: %s", name)
 		}

@@ -134,6 +134,9 @@ func runBench(ctx context.Context, out, notes io.Writer, opts benchOptions, plan
 	b := &bench{benchPlan: plan, notes: notes, scratch: scratch}
 	result, err := b.measure(ctx)
 	if err := errors.Join(err, os.RemoveAll(scratch)); err != nil {
+		if ctx.Err() != nil && !errors.Is(err, context.Canceled) {
+			err = interruptedError("interrupted: %w", err) // and something failed because of it
+		}
 		return err
 	}
 	switch {

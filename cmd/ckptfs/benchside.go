@@ -145,7 +145,10 @@ func (p benchPeer) serve(ctx context.Context, dir, point string) (ended chan err
 			}
 			ended <- nil // it mounts in the background
 		case <-ctx.Done():
-			return ended, errors.Join(ctx.Err(), cmd.Process.Kill())
+			if err := cmd.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
+				return ended, errors.Join(ctx.Err(), err)
+			}
+			return ended, ctx.Err()
 		default:
 		}
 		if err := pause(ctx, time.Millisecond); err != nil {

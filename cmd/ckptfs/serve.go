@@ -82,7 +82,7 @@ func keepSmall() {
 // rest for the next mount.
 func finish(server *fs.Server, log *slog.Logger) error {
 	for name, lacks := range server.Settle(context.Background(), nil) {
-		log.Warn("a save stays staged", "checkpoint", name, "lacks", lacks)
+		log.Warn("a save stays staged", "checkpoint", name, "lacks", store.Words(lacks))
 	}
 	err := server.Close()
 	log.Info("unmounted", "err", err)

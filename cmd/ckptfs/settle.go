@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"ckptfs/fs/store"
 )
 
 // settle has the daemon commit what is complete, and says what is not.
@@ -57,7 +58,7 @@ func (d daemon) tellStaged(notes io.Writer) error {
 	}
 	for _, r := range rep.Runs {
 		for _, s := range r.Saves {
-			lacks := strings.Join(s.Missing, "; ")
+			lacks := store.Words(s.Missing)
 			if lacks == "" {
 				lacks = "it is still being judged"
 			}

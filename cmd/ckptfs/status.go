@@ -217,7 +217,7 @@ func printRun(table io.Writer, r store.RunStatus) {
 	for _, s := range r.Saves {
 		line := fmt.Sprintf("%s: %s, %s, %s", s.Name, s.State, size(s.Bytes), count(s.Writers, "writer"))
 		if len(s.Missing) > 0 {
-			line += "; waits for: " + strings.Join(s.Missing, "; ")
+			line += "; waits for: " + store.Words(s.Missing)
 		}
 		fmt.Fprintf(table, "  save\t%s\n", line)
 	}

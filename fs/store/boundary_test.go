@@ -132,7 +132,7 @@ func TestBoundaryOfHalfASave(t *testing.T) {
 		}
 		b.must(b.SyncDir(last)) // fsync makes durable what there is, and is no error
 		left := b.Settle(context.Background(), nil)
-		if lacks := left[last]; len(left) != 1 || !strings.Contains(joinWords(lacks), "training_state.pth") {
+		if lacks := left[last]; len(left) != 1 || !strings.Contains(Words(lacks), "training_state.pth") {
 			t.Errorf("an unmount leaves %q", left)
 		}
 		b.shows("half a save", map[string]string{"resume": ""})

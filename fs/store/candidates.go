@@ -60,7 +60,7 @@ func (rec *record) saveState(s *Store) (policy.State, string) {
 	sv := rec.saves[len(rec.saves)-1]
 	quiet := s.clock.Now().Sub(sv.changed) > s.cfg.Save.Settle
 	if lacks := sv.lacks(); len(lacks) > 0 && quiet && !s.hasWriters(rec) && !sv.sealed {
-		return policy.Incomplete, joinWords(lacks)
+		return policy.Incomplete, Words(lacks)
 	}
 	return policy.Saving, "a save is under way"
 }

@@ -336,7 +336,7 @@ func (s *Store) inspectIn(rec *record, p string, st *disk.Stat, seen fs.FS) (m *
 	for _, missing := range report.Missing {
 		words = append(words, missing+" is missing")
 	}
-	return m, joinWords(append(words, report.Problems...))
+	return m, Words(append(words, report.Problems...))
 }
 
 // loadHistory enters the earlier versions, newest first. One without a manifest

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,4 +44,14 @@ func (s *Store) Events() []Event {
 	return append([]Event(nil), s.events.list...)
 }
 
-func joinWords(words []string) string { return strings.Join(words, "; ") }
+// sentences is how many things are said in one line.
+const sentences = 5
+
+// Words is a list as one line for people: of two hundred damaged files the first
+// few, and how many more there are. What a script reads has the whole list.
+func Words(list []string) string {
+	if more := len(list) - sentences; more > 1 { // in place of one more it can be said itself
+		list = append(slices.Clone(list[:sentences]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, "; ")
+}

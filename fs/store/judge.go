@@ -187,7 +187,7 @@ func (s *Store) waits(sv *save, v verdict) (why string, again time.Duration) {
 	case sv.declared:
 		return "", 0
 	case len(sv.held) > 0:
-		return joinWords(slices.Sorted(maps.Values(sv.held))), 0 // the name holds what is older than the rest
+		return Words(slices.Sorted(maps.Values(sv.held))), 0 // the name holds what is older than the rest
 	case rec.single():
 		return sv.failed, 0
 	case sv.boundary && whole:

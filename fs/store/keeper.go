@@ -95,7 +95,7 @@ func (s *Store) expireSaves() {
 		rec.mu.Lock()
 		sv := rec.current()
 		if sv != nil && rec.stuck == nil && !s.hasWriters(rec) && !sv.attended() && s.clock.Now().Sub(sv.changed) > s.cfg.Save.IncompleteTTL {
-			s.event("discard", rec.path(), "the save never became complete: "+joinWords(sv.lacks()))
+			s.event("discard", rec.path(), "the save never became complete: "+Words(sv.lacks()))
 			s.drop(sv, "older than incomplete_ttl")
 			if _, live := rec.live(); !live {
 				s.bury(rec)

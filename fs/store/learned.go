@@ -38,7 +38,7 @@ func (s *Store) unusual(sv *save, v verdict) string {
 	if len(lacking) == 0 {
 		return ""
 	}
-	return "what is usual: " + joinWords(lacking)
+	return "what is usual: " + Words(lacking)
 }
 
 // wroteFiles are the regular files that the present attempt wrote; what it found

@@ -149,7 +149,7 @@ func TestFirstOfAKind(t *testing.T) {
 				c.then(b, p)
 				b.settle()
 				if c.waits {
-					if lacks := joinWords(b.unfinished()["step-10"]); !strings.Contains(lacks, "first of its kind") {
+					if lacks := Words(b.unfinished()["step-10"]); !strings.Contains(lacks, "first of its kind") {
 						t.Errorf("it lacks %q", lacks)
 					}
 				}

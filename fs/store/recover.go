@@ -330,7 +330,7 @@ func (s *Store) doubts(sv *save) string {
 		case err != nil:
 			return err.Error()
 		case !report.Valid():
-			return "not all that was to be written was, and it is damaged: " + joinWords(report.Problems)
+			return "not all that was to be written was, and it is damaged: " + Words(report.Problems)
 		}
 	}
 	if !sv.recovered {

@@ -64,5 +64,5 @@ func removalReason(v verdict) string {
 	for _, m := range v.report.Missing {
 		words = append(words, m+" was removed")
 	}
-	return joinWords(append(words, v.report.Problems...))
+	return Words(append(words, v.report.Problems...))
 }

@@ -254,7 +254,7 @@ func (s *Store) trashRows(run string) (out []CheckpointRow) {
 			row.Kind, row.Epoch, row.Step, row.GlobalStep = v.Kind, v.Progress.Epoch, v.Progress.Step, v.Progress.GlobalStep
 			row.CommittedAt = &at
 			if why := damageWords(v.Damage); why != "" {
-				row.Damaged, row.Reason = true, joinWords([]string{row.Reason, why})
+				row.Damaged, row.Reason = true, Words([]string{row.Reason, why})
 			}
 		}
 		out = append(out, row)

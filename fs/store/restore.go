@@ -121,7 +121,7 @@ func (s *Store) unfit(e *earlier) string {
 	if !there {
 		return "it is gone"
 	}
-	return joinWords(seen.Damage())
+	return Words(seen.Damage())
 }
 
 // recordToRestore finds the record of the name, made with the directory of its
@@ -186,7 +186,7 @@ func (s *Store) commitEarlier(rec *record, e *earlier, force bool) error {
 	}
 	v := s.inspectSave(rec, sv) // reads only, without a lock
 	if v.err == nil && !v.whole() && !force {
-		v.err = errors.New(joinWords(slices.Concat(v.report.Missing, v.report.Problems)))
+		v.err = errors.New(Words(slices.Concat(v.report.Missing, v.report.Problems)))
 	}
 	if v.err != nil {
 		rec = s.lockOf(sv)

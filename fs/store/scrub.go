@@ -126,7 +126,7 @@ func (f *scrubbed) String() string {
 	if len(f.Damaged) == 0 {
 		return fmt.Sprintf("%d checkpoints, %d bytes: nothing is damaged", f.Checkpoints, f.Bytes)
 	}
-	return fmt.Sprintf("%d checkpoints, %d bytes: %d damaged: %s", f.Checkpoints, f.Bytes, len(f.Damaged), joinWords(f.Damaged))
+	return fmt.Sprintf("%d checkpoints, %d bytes: %d damaged: %s", f.Checkpoints, f.Bytes, len(f.Damaged), Words(f.Damaged))
 }
 
 // restBetween lets a save go first, and keeps to the speed.

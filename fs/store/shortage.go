@@ -87,5 +87,5 @@ func (s *Store) whyShort() string {
 	if len(why) == 0 {
 		return "trash and history have nothing more to give"
 	}
-	return joinWords(why)
+	return Words(why)
 }

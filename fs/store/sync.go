@@ -134,7 +134,7 @@ func (s *Store) Commit(p string, force bool) error {
 	sv.forced = false
 	rec.mu.Unlock()
 	if !tried {
-		return fmt.Errorf("%s is not complete: %s", p, joinWords(lacks))
+		return fmt.Errorf("%s is not complete: %s", p, Words(lacks))
 	}
 	return s.awaitCommit(sv)
 }

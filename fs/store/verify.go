@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"ckptfs/layout"
@@ -158,4 +157,4 @@ func (v *Verified) label() string {
 }
 
 // words joins a list for a line.
-func (v *Verified) words() string { return strings.Join(v.Damage(), "; ") }
+func (v *Verified) words() string { return Words(v.Damage()) }

@@ -32,6 +32,7 @@ type trace struct {
 	name, layout string
 	steps        []traceStep
 	states       []map[string]string // by view: the checkpoint that it shows
+	early        []map[shown]bool    // by state: what a commit may hold of it that came before the last step
 	pointers     []string
 }
 
@@ -98,6 +99,7 @@ func parseTrace(name, text string) (trace, error) {
 		}
 	}
 	tr.steps = append(tr.steps, now)
+	tr.early = make([]map[shown]bool, len(tr.states))
 	return tr, nil
 }
 

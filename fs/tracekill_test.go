@@ -93,6 +93,9 @@ func (tr trace) play(t *testing.T, m *mounted, sum *traceSum) []map[string]shown
 			t.Fatalf("%v; status: %s", err, waiting(m)["whole"])
 		}
 		got, err := r.views()
+		if err == nil && s.comes > 0 {
+			err = r.remember(s.comes)
+		}
 		if err != nil {
 			t.Fatalf("after %q: %v", s.line, err)
 		}
@@ -130,7 +133,7 @@ func (tr trace) differs(got map[string]shown, s traceStep, states []map[string]s
 		return ""
 	}
 	for view, g := range got {
-		fresh := s.comes > 0 && g.checkpoint == soon[view] && (states[s.comes] == nil || states[s.comes][view] == g)
+		fresh := s.comes > 0 && g.checkpoint == soon[view] && (states[s.comes] == nil || states[s.comes][view] == g || tr.early[s.comes][g])
 		if g != now[view] && !fresh {
 			return fmt.Sprintf("%s shows %q, want %q\nof %s", view, g.checkpoint, now[view].checkpoint, words(tr.states[s.shows]))
 		}
@@ -238,7 +241,7 @@ func (k killed) problem() string {
 		return err.Error()
 	}
 	s := k.expected()
-	if want := k.seen[s.shows]; maps.Equal(got, want) || s.comes > 0 && maps.Equal(got, k.seen[s.comes]) {
+	if want := k.seen[s.shows]; maps.Equal(got, want) || s.comes > 0 && k.came(got, s.comes) {
 		return k.ahead(s)
 	} else if words(got) == words(want) {
 		return fmt.Sprintf("the views show %s, but not what they held", words(got))

@@ -137,6 +137,31 @@ func (r *replay) genuine(views, before map[string]shown) string {
 	return ""
 }
 
+// remember notes what the names hold of a state that may come now: a save that is
+// whole is committed when nothing changes for a while, and on a slow machine that
+// is between any two of the steps that are left.
+func (r *replay) remember(state int) error {
+	if r.early[state] == nil {
+		r.early[state] = map[shown]bool{}
+	}
+	for _, checkpoint := range r.states[state] {
+		live, err := treeDigest(r.m.path(r.run, checkpoint))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		r.early[state][shown{checkpoint, live}] = err == nil
+	}
+	return nil
+}
+
+// came reports whether views show a state as it is when it has settled, or as it
+// was at a step before.
+func (r *replay) came(got map[string]shown, state int) bool {
+	return words(got) == words(r.states[state]) && !slices.ContainsFunc(slices.Collect(maps.Keys(got)), func(view string) bool {
+		return got[view] != r.seen[state][view] && !r.early[state][got[view]]
+	})
+}
+
 // shown is what a view shows: a checkpoint of some content.
 type shown struct{ checkpoint, content string }
 

@@ -131,8 +131,8 @@ func (f *File) Flush(tid uint32) error {
 // Release is the end of the last descriptor and mapping. (With passthrough a
 // mapping may outlive it; the lease test at commit sees that.)
 func (f *File) Release() {
-	defer f.File.Close()
 	f.store.unwatchSpace(f)
+	f.File.Close() // before the save is judged: it must not be we who can still write to it
 	if f.watch != nil {
 		defer f.watch.Close()
 	}

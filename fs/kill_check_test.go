@@ -98,8 +98,9 @@ func (k *killing) eventually(what string, complaint func() string) {
 }
 
 // checkLive is P3: what the real names show was closed by its writer, so it is
-// whole, file by file. A file of several writers is not, when ckptfs died between
-// their opens: those of the new mount have closed it, and know nothing of the rest.
+// whole, file by file. A file of several writers is not, when ckptfs or one of them
+// died between their opens: those that opened it after that have closed it, and
+// know nothing of the rest. No view shows it: its bytes are verified first.
 func (k *killing) checkLive() {
 	for run, pattern := range killRuns {
 		list, err := os.ReadDir(k.m.path(run))

@@ -206,7 +206,8 @@ func (k *killing) round(i int) {
 		k.story = append(k.story, e.name)
 		e.do(k)
 	}
-	k.shared = !k.calm.Load() && strings.Contains(strings.Join(k.story, " "), "by ranks")
+	story := strings.Join(k.story, " ")
+	k.shared = strings.Contains(story, "by ranks") && (!k.calm.Load() || strings.Contains(story, "kill one process"))
 	k.endTrainers()
 	k.loads += stop()
 	k.rounds++

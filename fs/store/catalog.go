@@ -24,11 +24,11 @@ func (s *Store) buildCatalog() error {
 	}
 	manifests := s.loadManifests()
 	s.checkpointRun("")
-	found, err := s.scan("")
+	byDir := byDirectory(manifests)
+	found, err := s.scan("", byDir)
 	if err != nil {
 		return err
 	}
-	byDir := byDirectory(manifests)
 	files, err := s.loadFiles(byDir)
 	if err != nil {
 		return err
@@ -96,8 +96,9 @@ type foundName struct {
 // scan looks for checkpoints in dir and below, on other file systems and in btrfs
 // subvolumes too. What is foreign: a mountpoint of a checkpoint's name, a
 // mountpoint that another ckptfs works on, and what lies behind a symbolic link.
-// A link may be another name of a checkpoint.
-func (s *Store) scan(dir string) (found []foundName, err error) {
+// A link may be another name of a checkpoint. Checkpoints that manifests tell of,
+// by their inodes, are found wherever they were moved.
+func (s *Store) scan(dir string, manifests map[uint64][]*Manifest) (found []foundName, err error) {
 	list, err := s.disk.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -145,21 +146,21 @@ func (s *Store) scan(dir string) (found []foundName, err error) {
 			found = append(found, foundName{rec: rec, st: st})
 			continue
 		}
-		if s.ignored(dir, e.Name) {
+		if s.ignored(dir, e.Name) && !s.holdsOurs(p, manifests) {
 			continue
 		}
 		plain = append(plain, p)
 	}
-	return append(found, s.scanAll(plain)...), nil
+	return append(found, s.scanAll(plain, manifests)...), nil
 }
 
 // scanAll scans directories side by side: what takes long is to recognise runs by
 // what their checkpoints hold.
-func (s *Store) scanAll(dirs []string) []foundName {
+func (s *Store) scanAll(dirs []string, manifests map[uint64][]*Manifest) []foundName {
 	var mu sync.Mutex
 	var all []foundName
 	inParallel(dirs, func(dir string) {
-		found, err := s.scan(dir)
+		found, err := s.scan(dir, manifests)
 		if err != nil {
 			s.unseen.Store(true)
 			s.log.Warn("cannot look into a directory; checkpoints in it are not known", "dir", dir, "err", err)
@@ -176,6 +177,13 @@ func (s *Store) foreign(dir, name string) bool {
 	_, _, checkpoint := s.match(dir, name, true)
 	_, err := s.disk.Stat(path.Join(dir, name, Private))
 	return checkpoint || err == nil
+}
+
+// holdsOurs reports whether a directory has a checkpoint in it that was committed:
+// then it is a run, whatever it is called now.
+func (s *Store) holdsOurs(dir string, manifests map[uint64][]*Manifest) bool {
+	list, err := s.disk.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(list, func(e disk.Entry) bool { return len(manifests[e.Ino]) > 0 })
 }
 
 func (s *Store) ignored(dir, name string) bool {

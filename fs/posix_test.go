@@ -104,7 +104,7 @@ func TestOpenWhileALinkIsSwappedIn(t *testing.T) {
 			case st.Sys().(*syscall.Stat_t).Dev != mounted.Dev:
 				links++
 			case len(data) > 0:
-				t.Fatalf("%s: a file of the mount has %q", where, data)
+				t.Errorf("%s: a file of the mount has %q", where, data)
 			default:
 				files++
 			}

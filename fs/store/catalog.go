@@ -183,6 +183,9 @@ func (s *Store) foreign(dir, name string) bool {
 // then it is a run, whatever it is called now.
 func (s *Store) holdsOurs(dir string, manifests map[uint64][]*Manifest) bool {
 	list, err := s.disk.ReadDir(dir)
+	if unread(err) {
+		s.unseen.Store(true)
+	}
 	return err == nil && slices.ContainsFunc(list, func(e disk.Entry) bool { return len(manifests[e.Ino]) > 0 })
 }
 

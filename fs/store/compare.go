@@ -16,10 +16,13 @@ import "path"
 // since the mount. Needs rec.mu.
 func (s *Store) compare(rec *record) {
 	v := rec.committed
-	if v == nil || !v.unchecked.CompareAndSwap(true, false) {
+	if v == nil || !v.unchecked.Load() {
 		return
 	}
-	defer s.unchecked.Add(-1)
+	defer func() { // not before: who finds it checked waits for nobody
+		v.unchecked.Store(false)
+		s.unchecked.Add(-1)
+	}()
 	home := rec.home()
 	st, err := s.disk.Stat(home)
 	if err == nil && st.IsDir() && st.Ino == v.DirIno {
